@@ -1,0 +1,100 @@
+# The GAN book. `make book` builds it, `make test` checks everything, `make check` is for every change.
+#
+#   make PYTHON=python3.12 book     picks the interpreter for a new .venv
+#   make JOBS=8 test                uses more cores
+#
+# The plain commands beneath each target stand in README.md, for machines without make.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+PY     := $(VENV)/bin/python
+T      := tests/tools
+
+# One thread for each process, and none that spins while it waits: measured, see CONTRIBUTING.md.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+export GAN_BOOK_TIER   ?= cpu
+export PYTHONUTF8 := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+UNIT := tests --ignore=tests/book --ignore=tests/claims
+
+.PHONY: help setup book wheel check test lint types unit notebooks claims built-book pages \
+        portable test-portable oldest clean
+
+help:
+	@grep -E '^#( |$$)' Makefile | sed 's/^# \{0,1\}//'
+	@echo "Targets: setup book test check wheel portable oldest clean"
+
+setup:
+	@$(PYTHON) $(T)/set_up.py --venv $(VENV)
+
+# The book, in _build/html. The outputs in the notebooks are shown as they are stored.
+book: setup
+	$(VENV)/bin/jupyter-book build book/
+	@test -f _build/html/index.html
+	@echo "The book stands in _build/html/index.html"
+
+# After each change, under three minutes: lint, types, fast tests, the notebooks that changed.
+check: setup
+	$(MAKE) --no-print-directory lint types
+	$(PY) -m pytest tests -m "not slow and not browser and not book" -n $(JOBS) --dist loadfile -q
+	$(PY) $(T)/run_notebooks.py --changed --jobs $(JOBS)
+
+# Everything. Each line fails the whole when it fails.
+test: setup
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory types
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory notebooks
+	$(MAKE) --no-print-directory claims
+	$(MAKE) --no-print-directory built-book
+	$(MAKE) --no-print-directory pages
+	@echo "make test: everything passed"
+
+lint:
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types:
+	$(PY) -m mypy
+
+unit:
+	$(PY) -m pytest $(UNIT) -n $(JOBS) --dist loadfile --durations=10
+
+# The wheel, and a light environment that sees the torch of $(VENV) but only the wheel's gan_book.
+wheel: setup
+	$(PY) $(T)/wheel_venv.py
+
+# Copies of the notebooks, in an empty folder, with the wheel only.
+notebooks: wheel
+	$(PY) $(T)/run_notebooks.py --wheel --jobs $(JOBS)
+
+claims:
+	$(PY) -m pytest tests/claims
+
+# A clean build, warnings as errors, every reference resolved, within 60 seconds.
+built-book:
+	$(PY) $(T)/build_book.py --seconds 60
+
+# What was built: no request leaves the site, links, launch buttons, alt texts, phone width.
+pages:
+	$(PY) -m pytest tests/book
+
+# The notebooks once more, as a CPU without AVX-512 computes them.
+portable test-portable: wheel
+	$(PY) $(T)/run_notebooks.py --wheel --portable --jobs $(JOBS)
+
+# The oldest torch we support, in its own environment (a slow installation).
+oldest:
+	@$(PYTHON) $(T)/set_up.py --oldest
+	.venv-oldest/bin/python -m pytest $(UNIT) -m "not slow" -n $(JOBS) --dist loadfile -q
+
+clean:
+	rm -rf _build build dist .venv-wheel .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -1,0 +1,145 @@
+"""True coverage where the modes are known: which ones appear, and in the expected shares?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import GanBookError
+
+
+@dataclass(frozen=True)
+class TrueCoverage:
+    """Counts of known modes against their expected shares.
+
+    Attributes:
+        captured: modes seen at least `min_count` times; modes: all with a positive share.
+        divergence: KL(observed shares || expected shares) in nats, over recognized rows.
+        floor, floor_high: mean and 95 % quantile of the divergence of a faithful sample of the
+            same size; nothing below floor_high is a fault.
+        floor_captured: mean number of modes in such a sample.
+        unrecognized: share of rows that belong to no mode.
+        n: all rows, with the unrecognized ones.
+        counts: rows in each mode, in order.
+        missing: modes with a positive share seen less than `min_count` times.
+    """
+
+    captured: int
+    modes: int
+    divergence: float
+    floor: float
+    floor_high: float
+    floor_captured: float
+    unrecognized: float
+    n: int
+    counts: tuple[int, ...]
+    missing: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.captured} of {self.modes} modes (faithful: {self.floor_captured:.1f}), "
+            f"KL of counts {self.divergence:.4f} (faithful: {self.floor:.4f}, 95 % below "
+            f"{self.floor_high:.4f}), unrecognized {self.unrecognized:.1%}, n = {self.n}"
+        )
+
+
+def _divergence(counts: Tensor, shares: Tensor) -> Tensor:
+    """KL of the shares in `counts` (..., K) from `shares` (K,), 0 log 0 = 0."""
+    observed = counts / counts.sum(dim=-1, keepdim=True)
+    return torch.special.xlogy(observed, observed / shares.clamp(min=1e-300)).sum(dim=-1)
+
+
+def coverage_of_counts(
+    counts: Tensor,
+    shares: Tensor | None = None,
+    *,
+    unrecognized: int = 0,
+    min_count: int = 1,
+    generator: torch.Generator | None = None,
+    draws: int = 200,
+) -> TrueCoverage:
+    """Compare counts of known modes with their expected shares.
+
+    Args:
+        counts: (K,) integers. shares: (K,) expected shares, summing to 1; equal when None.
+        unrecognized: rows that belong to no mode.
+        min_count: rows that make a mode captured.
+        generator: draws the faithful samples of the floor; seed 0 when None.
+        draws: number of faithful samples.
+
+    Raises:
+        GanBookError: negative counts, none at all, or shares that do not fit.
+    """
+    observed = torch.as_tensor(counts).double().cpu()
+    expected = torch.full_like(observed, 1 / max(len(observed), 1)) if shares is None else shares
+    expected = torch.as_tensor(expected, dtype=torch.float64).cpu()
+    if observed.ndim != 1 or observed.shape != expected.shape:
+        raise GanBookError(
+            f"Counts {tuple(observed.shape)} and shares {tuple(expected.shape)} must both hold "
+            "one number per mode."
+        )
+    if bool((observed < 0).any()) or observed.sum() < 1 or unrecognized < 0:
+        raise GanBookError("Counts must not be negative, and at least one row must have a mode.")
+    if bool((expected < 0).any()) or abs(float(expected.sum()) - 1) > 1e-6:
+        raise GanBookError(f"Expected shares must sum to 1; these sum to {float(expected.sum())}.")
+    if bool((observed[expected == 0] > 0).any()):
+        raise GanBookError("A mode with expected share 0 was counted; give it a positive share.")
+    generator = generator or torch.Generator().manual_seed(0)
+    n = int(observed.sum())
+    picks = torch.multinomial(expected, n * draws, replacement=True, generator=generator)
+    offsets = torch.arange(draws).repeat_interleave(n) * len(expected)
+    size = draws * len(expected)
+    faithful = torch.bincount(picks + offsets, minlength=size).view(draws, -1).double()
+    floors = _divergence(faithful, expected)  # (draws,)
+    possible = expected > 0
+    seen = observed >= min_count
+    return TrueCoverage(
+        captured=int((seen & possible).sum()),
+        modes=int(possible.sum()),
+        divergence=float(_divergence(observed, expected)),
+        floor=float(floors.mean()),
+        floor_high=float(floors.quantile(0.95)),
+        floor_captured=float((faithful >= min_count).sum(dim=1).double().mean()),
+        unrecognized=unrecognized / (n + unrecognized),
+        n=n + unrecognized,
+        counts=tuple(int(c) for c in observed),
+        missing=tuple((~seen & possible).nonzero().flatten().tolist()),
+    )
+
+
+def true_coverage(
+    labels: Tensor,
+    modes: int,
+    shares: Tensor | None = None,
+    *,
+    min_count: int = 1,
+    generator: torch.Generator | None = None,
+) -> TrueCoverage:
+    """Count modes among labels, for sets whose modes are known.
+
+    Args:
+        labels: int64 (N,): the mode of each row, or -1 where it belongs to none.
+        modes: number of modes K; labels are below it.
+        shares, min_count, generator: as in `coverage_of_counts`.
+
+    Raises:
+        GanBookError: a label outside -1 ... K - 1, or no recognized row.
+    """
+    labels = torch.as_tensor(labels).cpu()
+    if labels.ndim != 1 or labels.is_floating_point() or not len(labels):
+        raise GanBookError("Labels must be a vector of integers, one for each row.")
+    if int(labels.min()) < -1 or int(labels.max()) >= modes:
+        raise GanBookError(
+            f"Labels run from {int(labels.min())} to {int(labels.max())}; "
+            f"they must lie between -1 (no mode) and {modes - 1}."
+        )
+    known = labels[labels >= 0].long()
+    return coverage_of_counts(
+        torch.bincount(known, minlength=modes),
+        shares,
+        unrecognized=len(labels) - len(known),
+        min_count=min_count,
+        generator=generator,
+    )

@@ -1,0 +1,143 @@
+"""A trained generator that can be sampled: what a run delivers and what ``load_model`` opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import checkpoints as files
+from .data.batches import to_uint8
+from .errors import GanBookError
+from .models import build_generator
+from .processes import resolve_device
+from .recipes import Recipe, from_dict
+
+BLOCK = 64  # latents are drawn in blocks of this many, so the first pictures of a seed never change
+MOST_SAMPLES = 1_000_000
+
+
+class Model:
+    """A generator with its recipe and card. ``sample`` makes pictures from a seed."""
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        recipe: Recipe,
+        card: dict[str, Any] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.generator = generator.eval()
+        self.recipe, self.card, self.folder = recipe, card or {}, folder
+
+    def sample(
+        self, n: int, seed: int = 0, labels: int | Tensor | None = None, batch_size: int = 256
+    ) -> Tensor:
+        """``n`` pictures as uint8 (n, C, H, W) on the CPU (or points, float32 (n, 2)).
+
+        ``labels`` is one class for all or an int64 tensor (n,); without it a conditional generator
+        goes through its classes in turn. The same seed gives the same pictures, and more of them
+        when ``n`` grows.
+        """
+        return samples(
+            self.generator, self.recipe, n, seed=seed, labels=labels, batch_size=batch_size
+        )
+
+    def __repr__(self) -> str:
+        return f"Model({self.recipe.name!r})"
+
+
+def latents(n: int, z_dim: int, seed: int) -> Tensor:
+    """``n`` standard normal latents (n, z_dim), the same on every device; prefixes agree over n."""
+    rng = torch.Generator().manual_seed(seed)
+    blocks = [torch.randn(BLOCK, z_dim, generator=rng) for _ in range(-(-n // BLOCK))]
+    return torch.cat(blocks)[:n]  # (n, z_dim)
+
+
+@torch.no_grad()
+def samples(
+    generator: nn.Module,
+    recipe: Recipe,
+    n: int,
+    *,
+    seed: int = 0,
+    labels: int | Tensor | None = None,
+    batch_size: int = 256,
+) -> Tensor:
+    """See ``Model.sample``. The network is switched to eval mode and left as it was."""
+    if not 1 <= n <= MOST_SAMPLES:
+        raise GanBookError(f"The number of samples must lie between 1 and {MOST_SAMPLES}, not {n}.")
+    classes = _labels(recipe.num_classes, n, labels)
+    parameter = next(generator.parameters())
+    was_training = generator.training
+    generator.eval()
+    made = []
+    z_all = latents(n, int(generator.z_dim), seed)  # type: ignore[arg-type]
+    for start in range(0, n, batch_size):
+        z = z_all[start : start + batch_size].to(parameter.device, parameter.dtype)  # (b, z_dim)
+        y = None if classes is None else classes[start : start + batch_size].to(z.device)  # (b,)
+        x = generator(z, y)  # (b, C, H, W) or (b, 2)
+        made.append(x.float().cpu() if recipe.points else to_uint8(x).cpu())
+    generator.train(was_training)
+    return torch.cat(made)
+
+
+def _labels(num_classes: int, n: int, labels: int | Tensor | None) -> Tensor | None:
+    if not num_classes:
+        if labels is not None:
+            raise GanBookError("This generator has no classes, so it takes no labels.")
+        return None
+    if labels is None:
+        return torch.arange(n) % num_classes
+    if isinstance(labels, int):
+        labels = torch.full((n,), labels)
+    if labels.shape != (n,) or labels.is_floating_point():
+        raise GanBookError(f"labels must be {n} whole numbers, not a tensor {list(labels.shape)}.")
+    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
+        raise GanBookError(f"Labels must lie between 0 and {num_classes - 1}.")
+    return labels.long()
+
+
+def load_generator(
+    path: str | Path, device: torch.device
+) -> tuple[nn.Module, Recipe, dict[str, Any]]:
+    """A generator from ``generator.safetensors``: the network in eval mode, its recipe, its card.
+
+    Raises ``GanBookError`` when the file is damaged or its weights do not fit its recipe.
+    """
+    tensors, meta = files.load_tensors(path)
+    recipe = from_dict(meta.get("recipe", {}), where=f"the recipe in {path}")
+    options = {k: v for k, v in recipe.generator.items() if k != "model"}
+    if not recipe.points:
+        options |= {"size": recipe.size, "channels": recipe.channels}
+    with torch.random.fork_rng(devices=[]):
+        net = build_generator(recipe.generator["model"], num_classes=recipe.num_classes, **options)
+    # shipped weights may be half precision: computing goes on in float32
+    full = {k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()}
+    files.copy_into(net.state_dict(), full, str(path))
+    return net.to(device).eval().requires_grad_(False), recipe, meta
+
+
+def load_model(source: str | Path, device: str = "auto") -> Model:
+    """Open a shipped model by name, or any folder that holds a ``generator.safetensors``.
+
+    Raises ``GanBookError`` listing what is shipped when there is no such model.
+    """
+    from .results import data_path
+
+    folder = Path(source)
+    if not (folder / "generator.safetensors").is_file():
+        try:
+            shipped = Path(data_path("models"))
+        except (GanBookError, FileNotFoundError):
+            shipped = Path("models")
+        folder = shipped / str(source)
+        if not (folder / "generator.safetensors").is_file():
+            names = sorted(p.parent.name for p in shipped.glob("*/generator.safetensors"))
+            listed = ", ".join(names) if names else "none yet"
+            raise GanBookError(f"There is no model '{source}'; shipped models: {listed}.")
+    net, recipe, _ = load_generator(folder / "generator.safetensors", resolve_device(device))
+    card = files.read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+    return Model(net, recipe, card, folder)

@@ -1,0 +1,346 @@
+"""One training step's two losses as modules: networks, loss, penalties and augmentation together.
+
+Compiling and distributing wrap an objective, never a network: a gradient penalty differentiates the
+discriminator inside the forward pass, which works there (eager, ``torch.compile(fullgraph=True)``
+with the engine "func", and as ``DistributedDataParallel(objective)``), but not through a compiled
+or distributed network. With both, compile first: ``DistributedDataParallel(torch.compile(it))``.
+Everything random comes in as :class:`Draws`, everything that changes over a training as the 0-d
+tensors of :class:`Weights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gan_book import augment, losses, penalties
+from gan_book.augment import AugmentDraws
+from gan_book.errors import GanBookError
+
+if TYPE_CHECKING:
+    from gan_book.data.batches import Batch
+
+__all__ = [
+    "DiscriminatorObjective",
+    "Draws",
+    "GeneratorObjective",
+    "ObjectiveSettings",
+    "Weights",
+    "draw",
+    "shard",
+]
+
+Tree = TypeVar("Tree")
+Network = Callable[..., Tensor]
+FORMS = ("exact", "finite-difference")
+
+
+class Draws(NamedTuple):
+    """The random numbers of one step, N samples; the first dimension is always the batch."""
+
+    z: Tensor  # (N, z_dim), standard normal
+    labels: Tensor | None = None  # (N,) int64 for the fakes; None: those of the real batch
+    augment_real: AugmentDraws | None = None
+    augment_fake: AugmentDraws | None = None
+    noise: Tensor | None = None  # (N, 2, ...) finite differences: [:, 0] real, [:, 1] fake
+    mix: Tensor | None = None  # (N,) WGAN-GP: the real picture's share, uniform
+
+
+class Weights(NamedTuple):
+    """Penalty weights, 0-d tensors on the training device; they may change at every step."""
+
+    r1: Tensor
+    r2: Tensor
+    gp: Tensor
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """What an objective is made of.
+
+    Attributes:
+        loss: a name out of ``losses.LOSSES``.
+        r1, r2: penalize the discriminator's slope at real, at generated pictures.
+        gp: the WGAN-GP penalty between them (a third evaluation of the discriminator).
+        form: R1 and R2 "exact", or by "finite-difference" (random, equal in expectation).
+        engine: "autograd" or "func" for exact penalties; see ``penalties.logits_and_gradient``.
+        policy: augmentations out of ``augment.POLICIES`` for what the discriminator sees.
+        autocast: dtype in which the networks compute, such as ``torch.bfloat16``; None leaves
+            that to the surroundings. Losses and penalties are always float32 or float64. With
+            finite differences the discriminator's own step stays in float32, too.
+        epsilon: step length of finite differences.
+
+    Raises:
+        GanBookError: for unknown names and for combinations that do not exist.
+    """
+
+    loss: str = "relativistic"
+    r1: bool = True
+    r2: bool = True
+    gp: bool = False
+    form: str = "exact"
+    engine: penalties.Engine = "autograd"
+    policy: tuple[str, ...] = ()
+    autocast: torch.dtype | None = None
+    epsilon: float = 0.01
+
+    def __post_init__(self) -> None:
+        losses.loss(self.loss)
+        augment.check_policy(self.policy)
+        if self.form not in FORMS:
+            raise GanBookError(
+                f"There is no penalty form {self.form!r}; choose one of {', '.join(FORMS)}."
+            )
+        if self.engine not in penalties.ENGINES:
+            raise GanBookError(
+                f"There is no gradient engine {self.engine!r}; "
+                f"choose one of {', '.join(penalties.ENGINES)}."
+            )
+        if self.gp and self.form != "exact":
+            raise GanBookError(
+                "The WGAN-GP penalty needs the exact form: finite differences estimate a squared "
+                "norm, not a norm."
+            )
+        if not self.epsilon > 0:
+            raise GanBookError(
+                f"The step of finite differences must be positive, not {self.epsilon}."
+            )
+
+    @property
+    def finite_differences(self) -> bool:
+        """Whether a penalty is estimated by finite differences, which need noise."""
+        return self.form == "finite-difference" and (self.r1 or self.r2)
+
+
+def draw(
+    settings: ObjectiveSettings,
+    n: int,
+    z_dim: int,
+    image_shape: tuple[int, ...],
+    p: float | Tensor,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+    num_classes: int = 0,
+) -> Draws:
+    """Draw what one objective needs for a global batch of ``n``; :func:`shard` cuts it for a rank.
+
+    Args:
+        settings: those of the objective.
+        n: samples in the global batch, N.
+        z_dim: length of a latent vector.
+        image_shape: (C, H, W), or (2,) for points.
+        p: augmentation probability, a float or a 0-d tensor.
+        generator: source of all numbers; they are drawn on its device.
+        device: where the result lives.
+        num_classes: 0 lets the fakes take the real batch's labels; K > 0 draws theirs uniformly.
+
+    Raises:
+        GanBookError: if points (which have no pixels) are to be augmented.
+    """
+    if settings.policy and len(image_shape) != 3:
+        raise GanBookError(
+            f"Augmentation needs pictures (C, H, W), but the samples have the shape "
+            f"{tuple(image_shape)}; use an empty policy."
+        )
+    source = generator.device
+    z = torch.randn(n, z_dim, generator=generator, device=source)  # (N, z_dim)
+    labels = noise = mix = real = fake = None
+    if num_classes > 0:
+        labels = torch.randint(num_classes, (n,), generator=generator, device=source)  # (N,)
+    if settings.policy:
+        size = (image_shape[1], image_shape[2])
+        real = augment.draw(n, size, settings.policy, p, generator, device)
+        fake = augment.draw(n, size, settings.policy, p, generator, device)
+    if settings.finite_differences:
+        noise = torch.randn(n, 2, *image_shape, generator=generator, device=source)  # (N, 2, ...)
+    if settings.gp:
+        mix = torch.rand(n, generator=generator, device=source)  # (N,)
+    return _map(Draws(z, labels, real, fake, noise, mix), lambda tensor: tensor.to(device))
+
+
+def shard(tree: Tree, rank: int, world: int) -> Tree:
+    """Rank ``rank``'s part of a batch or of draws: each tensor cut along its first dimension.
+
+    Tuples are entered; 0-d tensors and None stay as they are.
+
+    Raises:
+        GanBookError: if a batch cannot be divided by ``world``.
+    """
+
+    def cut(tensor: Tensor) -> Tensor:
+        if tensor.dim() == 0:
+            return tensor
+        if len(tensor) % world:
+            raise GanBookError(
+                f"A batch of {len(tensor)} cannot be shared by {world} processes; "
+                f"choose a multiple of {world}."
+            )
+        return tensor.chunk(world)[rank]
+
+    return tree if world == 1 else _map(tree, cut)
+
+
+class _Objective(nn.Module):
+    """What both objectives share: calling the networks with labels, autocast and augmentation."""
+
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, settings: ObjectiveSettings
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.loss = losses.loss(settings.loss)
+        # Held in a tuple, hence not registered: each objective registers only the network that it
+        # trains, and so an optimizer or a process group sees exactly these parameters.
+        self._networks = (generator, discriminator)
+
+    def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        with self._autocast(z.device):
+            return _full_precision(_call(self._networks[0], z, labels))  # (N, ...)
+
+    def _critic(
+        self,
+        network: Network,
+        labels: Tensor | None,
+        draws: AugmentDraws | None,
+        autocast: bool = True,
+    ) -> penalties.Critic:
+        """The discriminator as a function of pictures before augmentation: (N, ...) -> (N,)."""
+
+        def critic(images: Tensor) -> Tensor:
+            with self._autocast(images.device, autocast):
+                seen = images if draws is None else augment.apply(images, draws)  # (N, ...)
+                return _full_precision(_call(network, seen, labels))  # (N,)
+
+        return critic
+
+    def _autocast(self, device: torch.device, enabled: bool = True) -> AbstractContextManager[Any]:
+        if self.settings.autocast is None:
+            return nullcontext()
+        return torch.autocast(device.type, dtype=self.settings.autocast, enabled=enabled)
+
+
+class DiscriminatorObjective(_Objective):
+    """The discriminator's loss with its penalties; registers the discriminator's parameters only.
+
+    Raises:
+        GanBookError: if the engine "func" meets a discriminator with batch normalization.
+    """
+
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, settings: ObjectiveSettings
+    ) -> None:
+        super().__init__(generator, discriminator, settings)
+        if settings.form == "exact" and (settings.r1 or settings.r2 or settings.gp):
+            penalties.check_engine(discriminator, settings.engine)
+        self.discriminator = discriminator
+
+    def forward(
+        self, batch: Batch, draws: Draws, weights: Weights
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss (0-d) and logs (0-d, detached).
+
+        Logs: "loss", "real_logit", "fake_logit" (means) and, where used, "r1" and "r2" (mean
+        squared gradient norms) and "gp" (mean squared distance of the norm from 1), unweighted.
+        Gradients reach the discriminator alone; penalties are taken with respect to the pictures
+        before augmentation.
+        """
+        real, real_labels, use = batch.images, batch.labels, self.settings
+        fake_labels = real_labels if draws.labels is None else draws.labels  # (N,) or None
+        with torch.no_grad():
+            fake = self._generate(draws.z, fake_labels)  # (N, ...)
+        net, low = self.discriminator, not use.finite_differences  # bfloat16 would drown them
+        judge_real = self._critic(net, real_labels, draws.augment_real, low)
+        judge_fake = self._critic(net, fake_labels, draws.augment_fake, low)
+        noise = (None, None) if draws.noise is None else draws.noise.unbind(1)  # (N, ...) each
+        r, r_slope = self._evaluate(judge_real, real, use.r1, noise[0])  # (N,), (N,) or None
+        f, f_slope = self._evaluate(judge_fake, fake, use.r2, noise[1])  # (N,), (N,) or None
+        loss = self.loss.discriminator(r, f)  # 0-d
+        logs = {"real_logit": r.mean(), "fake_logit": f.mean()}
+        if r_slope is not None:
+            loss, logs["r1"] = loss + penalties.r1(r_slope, weights.r1), r_slope.mean()
+        if f_slope is not None:
+            loss, logs["r2"] = loss + penalties.r2(f_slope, weights.r2), f_slope.mean()
+        if use.gp:
+            gap = self._gap_between(judge_real, real, fake, draws.mix)  # (N,)
+            loss, logs["gp"] = loss + penalties.wgan_gp(gap, weights.gp), gap.mean()
+        logs["loss"] = loss
+        return loss, {name: value.detach() for name, value in logs.items()}
+
+    def _evaluate(
+        self, critic: penalties.Critic, x: Tensor, penalize: bool, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits (N,) and, where the slope is penalized, squared gradient norms (N,)."""
+        if not penalize:
+            return critic(x), None
+        if self.settings.form == "exact":  # one evaluation serves the loss and the penalty
+            logits, gradient = penalties.logits_and_gradient(critic, x, self.settings.engine)
+            return logits, penalties.squared_norm(gradient)
+        if noise is None:
+            raise GanBookError("Finite differences need noise; draw it with the same settings.")
+        return penalties.finite_difference_squared_norm(critic, x, noise, self.settings.epsilon)
+
+    def _gap_between(
+        self, critic: penalties.Critic, real: Tensor, fake: Tensor, mix: Tensor | None
+    ) -> Tensor:
+        """How far the slope is from 1 between real and fake pictures, squared: (N,)."""
+        if mix is None:
+            raise GanBookError("WGAN-GP needs mixing numbers; draw them with the same settings.")
+        between = penalties.interpolate(real, fake, mix)  # (N, ...)
+        _, gradient = penalties.logits_and_gradient(critic, between, self.settings.engine)
+        return penalties.squared_norm_gap(gradient)
+
+
+class GeneratorObjective(_Objective):
+    """The generator's loss; registers the generator's parameters only."""
+
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, settings: ObjectiveSettings
+    ) -> None:
+        super().__init__(generator, discriminator, settings)
+        self.generator = generator
+
+    def forward(
+        self, batch: Batch, draws: Draws, weights: Weights
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss (0-d) and logs (0-d, detached): "loss".
+
+        Gradients reach the generator alone: the discriminator is called with detached parameters,
+        so that their gradients are not even computed. It sees the real pictures only where the
+        loss compares with them. ``weights`` has no effect here; both objectives are called alike.
+        """
+        labels = batch.labels if draws.labels is None else draws.labels  # (N,) or None
+        discriminator = self._networks[1]
+        frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
+
+        def judge(*inputs: Tensor) -> Tensor:
+            return torch.func.functional_call(discriminator, frozen, inputs)  # (N,)
+
+        fake = self._generate(draws.z, labels)  # (N, ...)
+        f = r = self._critic(judge, labels, draws.augment_fake)(fake)  # (N,)
+        if self.loss.needs_real:
+            r = self._critic(judge, batch.labels, draws.augment_real)(batch.images)  # (N,)
+        loss = self.loss.generator(r, f)  # 0-d
+        return loss, {"loss": loss.detach()}
+
+
+def _call(network: Network, x: Tensor, labels: Tensor | None) -> Tensor:
+    return network(x) if labels is None else network(x, labels)
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _map(tree: Any, change: Any) -> Any:
+    """Apply ``change`` to every tensor of nested (named) tuples; None stays None."""
+    if isinstance(tree, Tensor):
+        return change(tree)
+    if isinstance(tree, tuple):
+        parts = [_map(part, change) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return tree

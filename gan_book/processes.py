@@ -1,0 +1,76 @@
+"""One process or several: who this one is, and how an objective is wrapped.
+
+Nothing distributed is written here: with several processes (``accelerate launch`` or ``torchrun``
+set ``WORLD_SIZE``) Hugging Face Accelerate makes the process group and wraps the objective in
+DistributedDataParallel; with one process nothing is imported and nothing is wrapped.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import GanBookError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among ``world`` equal ones; ``accelerator`` is ``None`` when it is alone."""
+
+    rank: int
+    world: int
+    device: torch.device
+    accelerator: Any = None
+
+    @property
+    def is_main(self) -> bool:
+        """Only the main process writes files and prints."""
+        return self.rank == 0
+
+    def wrap(self, objective: nn.Module) -> nn.Module:
+        """The objective, averaging its gradients over all processes when there are several."""
+        return objective if self.accelerator is None else self.accelerator.prepare(objective)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean over processes of a small tensor (log points only: it waits for all of them)."""
+        return values if self.accelerator is None else self.accelerator.reduce(values, "mean")
+
+    def wait(self) -> None:
+        """Return when all processes are here."""
+        if self.accelerator is not None:
+            self.accelerator.wait_for_everyone()
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """``auto``: CUDA where there is one, else the CPU; ``GanBookError`` if asked in vain."""
+    name = str(device)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+    except RuntimeError as error:
+        raise GanBookError(f"There is no device '{name}'; use auto, cpu or cuda.") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise GanBookError(f"Training runs on cpu or cuda, not on '{name}'.")
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise GanBookError(
+            "PyTorch finds no CUDA device here; use --device cpu, or see `gan-book doctor`."
+        )
+    return chosen
+
+
+def start_processes(device: str | torch.device = "auto") -> Processes:
+    """Find out whether this process was launched with others, and join them if so."""
+    chosen = resolve_device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return Processes(0, 1, chosen)
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=chosen.type == "cpu")
+    return Processes(
+        accelerator.process_index, accelerator.num_processes, accelerator.device, accelerator
+    )

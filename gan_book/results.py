@@ -1,0 +1,216 @@
+"""Result files: what a run measured, where, with what, in one JSON for each cell of a grid."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gan_book.errors import GanBookError
+
+PACKAGE = Path(__file__).resolve().parent
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
+# Written by save_result itself.
+RESERVED = ("name", "cell", "environment")
+VERSIONS_OF = ("gan-book", "torch", "torchvision", "numpy")
+
+
+def data_path(*parts: str) -> Path:
+    """Return the path of something the project made: a model, a result file.
+
+    Looks in the installed package first (the wheel carries ``data/``), then in the repository.
+
+    Raises
+    ------
+    GanBookError
+        If it is in neither place.
+    """
+    places = [PACKAGE / "_data", PACKAGE.parent / "data"]
+    for place in places:
+        path = place.joinpath(*parts)
+        if path.exists():
+            return path
+    raise GanBookError(
+        f"There is no {'/'.join(parts)} among the data of gan_book: neither in {places[0]} nor in "
+        f"{places[1]}. Install the package again, or run from a complete checkout."
+    )
+
+
+def results_folder() -> Path:
+    """Return the folder that new results go to.
+
+    ``GAN_BOOK_RESULTS`` if it is set; ``data/results`` in a checkout; otherwise ``results`` in the
+    current folder, so that nothing is written into an installed package.
+    """
+    named = os.environ.get("GAN_BOOK_RESULTS")
+    if named:
+        return Path(named)
+    if (PACKAGE.parent / "pyproject.toml").is_file():
+        return PACKAGE.parent / "data" / "results"
+    return Path("results")
+
+
+def environment(device: str | None = None) -> dict[str, Any]:
+    """Return what a measurement depends on besides its settings: device, threads, versions."""
+    import torch
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    on_gpu = str(device).startswith("cuda") and torch.cuda.is_available()
+    versions = {"python": platform.python_version()}
+    for package in VERSIONS_OF:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else _cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": versions,
+    }
+
+
+def save_result(
+    name: str,
+    cell: str,
+    record: dict[str, Any],
+    *,
+    device: str | None = None,
+    folder: str | Path | None = None,
+) -> Path:
+    """Write one cell of a grid to ``<results folder>/<name>/<cell>.json``, atomically.
+
+    Parameters
+    ----------
+    name
+        The experiment, for example ``"ladder"``.
+    cell
+        The setting and seed, for example ``"r1-seed0"``.
+    record
+        What was measured: numbers, texts, lists and dicts of them; NumPy and torch scalars and
+        small arrays become lists. It must name its ``seed`` or ``seeds`` and its wall time in
+        ``seconds``; device, threads and versions are added under ``environment``.
+    device
+        Where it ran, ``"cpu"`` or ``"cuda"``; by default what the machine has.
+    folder
+        Another results folder than `results_folder`.
+
+    Returns
+    -------
+    Path
+        The file written. A reader of it never sees half a file.
+
+    Raises
+    ------
+    GanBookError
+        If a name cannot be a file's, a required entry is missing, or an entry is no JSON.
+    """
+    for kind, text in (("experiment", name), ("cell", cell)):
+        if not isinstance(text, str) or not NAME.fullmatch(text):
+            raise GanBookError(
+                f"{text!r} cannot name the {kind} of a result: use letters, digits and . _ = + - "
+                "without spaces or slashes."
+            )
+    taken = [key for key in RESERVED if key in record]
+    if taken:
+        raise GanBookError(f"The result {name}/{cell} may not hold {taken[0]!r}: it is added here.")
+    if not ("seed" in record or "seeds" in record):
+        raise GanBookError(f"The result {name}/{cell} does not say its seed or seeds.")
+    if "seconds" not in record:
+        raise GanBookError(f"The result {name}/{cell} does not say its wall time in 'seconds'.")
+    where = Path(folder) if folder is not None else results_folder()
+    content = {"name": name, "cell": cell, **_plain(record, f"{name}/{cell}")}
+    content["environment"] = environment(device)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    path = where / name / f"{cell}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_atomically(path, text)
+    return path
+
+
+def load_results(name: str, folder: str | Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return all cells of an experiment, sorted by name: ``{"r1-seed0": {...}, ...}``.
+
+    New results (`results_folder`) hide shipped ones of the same cell.
+
+    Raises
+    ------
+    GanBookError
+        If there are none, or a file is no result.
+    """
+    if folder is not None:
+        places = [Path(folder)]
+    else:
+        places = [PACKAGE.parent / "data" / "results", PACKAGE / "_data" / "results"]
+        places.append(results_folder())
+    files = {file.stem: file for place in places for file in sorted((place / name).glob("*.json"))}
+    if not files:
+        raise GanBookError(
+            f"There are no results named {name!r} in {' or '.join(str(p) for p in places)}."
+        )
+    return {cell: _read(files[cell]) for cell in sorted(files)}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return the content of one result file."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GanBookError(f"The result file {file} cannot be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise GanBookError(f"The result file {file} holds no table of values.")
+    return content
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that the name holds the old content or the new, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp gives the owner alone access
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return a value as JSON knows it; a number that is not finite has no place in a result."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise GanBookError(f"The result {where} is {value}: say what went wrong in words.")
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(item, f"{where}/{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}/{i}") for i, item in enumerate(value)]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist(), where)
+    if isinstance(value, os.PathLike):
+        raise GanBookError(f"The result {where} is a path; a result names no place on a machine.")
+    raise GanBookError(f"The result {where} is a {type(value).__name__}, which JSON cannot hold.")
+
+
+def _cpu_name() -> str:
+    """Return the processor's name, as Linux says it, or what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

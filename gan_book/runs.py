@@ -1,0 +1,278 @@
+"""Runs: training that leaves a folder behind, and what can be done with one afterwards.
+
+A run folder holds ``recipe.json``, ``environment.json``, ``data.json`` (which pictures trained,
+which were held out, which files were refused), ``log.jsonl``, ``samples/``, ``checkpoints/`` (everything
+needed to go on exactly) and ``generator.safetensors`` (the averaged generator: what you came for).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import checkpoints as files
+from .data.batches import Batches
+from .data.imageset import ImageSet, Split
+from .errors import GanBookError
+from .journal import Every, Journal, Progress, read_log
+from .model import Model, load_generator
+from .processes import Processes, resolve_device, start_processes
+from .recipes import Recipe, from_dict, recipe
+from .resume import restore, start_from, warn_if_machine_differs
+from .training import (
+    Callback,
+    TrainingState,
+    choose_precision,
+    machine_settings,
+    run_steps,
+    start_training,
+)
+
+
+class Run(Model):
+    """A finished or interrupted training run: a model with its recipe, log and folder.
+
+    ``log`` is a list of dicts (step, images, seconds, images_per_second, d_loss, g_loss, ...), one
+    per log point; ``split`` tells which pictures trained. ``sample`` comes from ``Model``.
+    """
+
+    def __init__(
+        self,
+        generator: torch.nn.Module,
+        recipe: Recipe,
+        log: list[dict[str, Any]],
+        environment: dict[str, Any],
+        folder: Path | None,
+        split: Split | None = None,
+    ) -> None:
+        super().__init__(generator, recipe, card={"environment": environment}, folder=folder)
+        self.log, self.environment, self.split = log, environment, split
+
+    @property
+    def steps(self) -> int:
+        return int(self.log[-1]["step"]) if self.log else 0
+
+    @property
+    def images_seen(self) -> int:
+        """Real images that the discriminator has seen."""
+        return int(self.log[-1]["images"]) if self.log else 0
+
+    def __repr__(self) -> str:
+        place = f" in {self.folder}" if self.folder else ""
+        return f"Run({self.recipe.name!r}: {self.images_seen} images seen{place})"
+
+
+def train(
+    recipe_or_name: Recipe | str,
+    images: ImageSet | Any,
+    out: str | Path | None = None,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    init: str | Path | None = None,
+    holdout: str | float = "auto",
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Train a recipe on pictures (or on points of ``gan_book.data.toys``) and return the run.
+
+    ``images`` is an ``ImageSet``, a folder, a zip, a name such as ``"atelier"``, or a point set.
+    ``out`` is the run folder; without one nothing is written. ``steps`` stops after that many steps
+    in total; schedules follow the recipe's total, so a run in slices (``resume=True``) equals one
+    run bit for bit on one machine with one thread count. ``init`` starts from the weights of a
+    model or run.
+    ``holdout`` sets pictures aside ("auto": max(64, 10 %)) that are never trained on.
+
+    Raises ``GanBookError`` when pictures and recipe do not fit, when ``out`` holds another run, or
+    when training diverges; the last good checkpoint stays.
+    """
+    chosen = recipe(recipe_or_name)
+    folder = None if out is None else Path(out)
+    if not 0 <= seed < 2**31 - 1:
+        raise GanBookError(f"The seed must lie between 0 and {2**31 - 2}, not {seed}.")
+    until = chosen.total_steps if steps is None else steps
+    if until < 1:
+        raise GanBookError(f"steps must be at least 1, not {steps}.")
+    processes = start_processes(device)
+    with machine_settings(chosen):
+        images = prepare_images(chosen, images, progress=progress and processes.is_main)
+        split = images.split(holdout, seed=0) if isinstance(images, ImageSet) else None
+        saved = _open_folder(folder, chosen, images, split, seed, resume, processes)
+        precision = (
+            saved[1].get("precision", "fp32")
+            if saved
+            else choose_precision(chosen, processes.device)
+        )
+        batches = Batches(
+            images,
+            None if split is None else split.train,
+            chosen.batch_size,
+            seed=seed,
+            device=processes.device,
+            rank=processes.rank,
+            world=processes.world,
+            flip=chosen.flip,
+        )
+        state = start_training(chosen, batches, processes, seed=seed, precision=precision)
+        journal = Journal(folder if processes.is_main else None, state, precision)
+        if saved:
+            warn_if_machine_differs(saved[1].get("environment", {}), journal.environment)
+            journal.seconds = restore(state, *saved)
+            journal.keep_until(state.step)
+        elif init is not None:
+            start_from(state, init)
+        watchers = _callbacks(state, journal, images, split, until, progress, callbacks)
+        try:
+            run_steps(state, until, watchers)
+            journal.guard.flush(state)
+            journal.checkpoint(state)
+        finally:
+            for watcher in watchers:
+                getattr(watcher, "close", lambda: None)()
+    processes.wait()
+    return Run(state.average, chosen, journal.log, journal.environment, folder, split)
+
+
+def prepare_images(chosen: Recipe, images: Any, progress: bool = True) -> Any:
+    """The set a recipe can train on, loaded from a path or name; ``GanBookError`` if it cannot."""
+    if chosen.points:
+        if not hasattr(images, "sample"):
+            raise GanBookError(
+                f"The recipe '{chosen.name}' makes points; give it a set of gan_book.data.toys."
+            )
+        return images
+    if isinstance(images, str | Path):
+        from .data import load_images
+
+        images = load_images(images, chosen.size, channels=chosen.channels, progress=progress)
+    if not isinstance(images, ImageSet):
+        raise GanBookError(
+            f"The recipe '{chosen.name}' makes pictures; give it an ImageSet, a folder or a name."
+        )
+    if images.size != chosen.size or images.channels != chosen.channels:
+        raise GanBookError(
+            f"The pictures are {images.channels} x {images.size[0]} x {images.size[1]}, the recipe "
+            f"'{chosen.name}' wants {chosen.channels} x {chosen.size[0]} x {chosen.size[1]}; "
+            f"load them with size={chosen.size} or change the recipe's size."
+        )
+    if chosen.num_classes and images.num_classes != chosen.num_classes:
+        raise GanBookError(
+            f"The recipe '{chosen.name}' is conditional with {chosen.num_classes} classes, but the "
+            f"pictures have {images.num_classes}; set num_classes = {images.num_classes}."
+        )
+    return images
+
+
+def _callbacks(
+    state: TrainingState,
+    journal: Journal,
+    images: Any,
+    split: Split | None,
+    until: int,
+    progress: bool,
+    extra: Sequence[Callback],
+) -> list[Any]:
+    """What happens after each step, in order; the checkpoint last, so that it holds all of it."""
+    chosen = state.recipe
+    watchers: list[Any] = [journal.guard]
+    if state.controller is not None:
+        from .control import Controlled
+
+        watchers.append(Controlled(state, images, split))
+    watchers += list(extra)
+    if journal.folder:
+        watchers.append(Every(chosen.steps_of(chosen.sample_every), journal.pictures))
+    watchers.append(Every(chosen.steps_of(chosen.checkpoint_every), journal.checkpoint))
+    if progress and state.processes.is_main:
+        watchers.append(Progress(state, until))
+    return watchers
+
+
+def _open_folder(
+    folder: Path | None,
+    chosen: Recipe,
+    images: Any,
+    split: Split | None,
+    seed: int,
+    resume: bool,
+    processes: Processes,
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Start a run folder, or open one to go on; returns the newest checkpoint, if any."""
+    if folder is None:
+        if resume:
+            raise GanBookError("resume needs a run folder; give out=.")
+        return None
+    data = {
+        "seed": seed,
+        "source": getattr(images, "name", "points"),
+        "fingerprint": images.fingerprint() if isinstance(images, ImageSet) else "",
+        "licence": getattr(images, "licence", ""),
+        "held_out": [] if split is None else split.held_out.tolist(),
+        "validation": [] if split is None else split.validation.tolist(),
+        "test": [] if split is None else split.test.tolist(),
+        "train": None if split is None else len(split.train),
+        "report": images.report.to_dict() if getattr(images, "report", None) else None,
+    }
+    if (folder / "recipe.json").exists():
+        if not resume:
+            raise GanBookError(
+                f"{folder} already holds a run; go on with it by --resume (resume=True), "
+                "or choose another folder."
+            )
+        _same_run(folder, chosen, data)
+        processes.wait()
+        found = files.newest_checkpoint(folder / "checkpoints")
+        return None if found is None else (found[0], found[1])
+    if folder.exists() and not folder.is_dir():
+        raise GanBookError(f"{folder} is a file; the run needs a folder.")
+    if processes.is_main:
+        try:
+            for part in ("checkpoints", "samples"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            files.write_json(folder / "data.json", data)
+            files.write_json(folder / "recipe.json", chosen.to_dict())
+        except OSError as error:
+            raise GanBookError(f"{folder} cannot be written ({error.strerror}).") from error
+    processes.wait()
+    return None
+
+
+def _same_run(folder: Path, chosen: Recipe, data: dict[str, Any]) -> None:
+    """Refuse to go on with another recipe, other pictures or another seed than at the start."""
+    before = from_dict(files.read_json(folder / "recipe.json"), where=str(folder / "recipe.json"))
+    if before.fingerprint() != chosen.fingerprint():
+        old, new = before.to_dict(), chosen.to_dict()
+        key = next(k for k in new if k not in ("name", "summary") and old[k] != new[k])
+        raise GanBookError(
+            f"{folder} was trained with {key} = {old[key]}, the recipe given now says {new[key]}; "
+            "resume with the same recipe or start a new folder."
+        )
+    known = files.read_json(folder / "data.json")
+    for key, what in (
+        ("fingerprint", "pictures"),
+        ("seed", "seed"),
+        ("held_out", "held-out pictures"),
+    ):
+        if known.get(key) != data[key]:
+            raise GanBookError(f"{folder} was trained with another {what}; resume needs the same.")
+
+
+def load_run(folder: str | Path, device: str = "auto") -> Run:
+    """Open a run folder: its averaged generator, recipe and log.
+
+    Raises ``GanBookError`` when the folder holds no run or nothing has been saved in it yet.
+    """
+    folder = Path(folder)
+    if not (folder / "recipe.json").is_file():
+        raise GanBookError(f"{folder} holds no run: there is no recipe.json in it.")
+    if not (folder / "generator.safetensors").is_file():
+        raise GanBookError(f"{folder} has no saved generator yet; train it further with --resume.")
+    generator, chosen, _ = load_generator(folder / "generator.safetensors", resolve_device(device))
+    environment = files.read_json(folder / "environment.json")
+    return Run(generator, chosen, read_log(folder), environment, folder)
