@@ -130,7 +130,7 @@ def data_uri(picture: Image.Image, quality: int | None) -> str:
     """The picture as a data URI: PNG, or WebP of ``quality``."""
     buffer = io.BytesIO()
     if quality is None:
-        picture.save(buffer, "PNG", optimize=True)
+        picture.save(buffer, "PNG")
     else:
         picture.save(buffer, "WEBP", quality=quality, method=4)
     kind = "png" if quality is None else "webp"

@@ -19,9 +19,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
-from gan_book.training_curves import curves
 from gan_book.errors import GanBookError
 from gan_book.style import INK, PAPER, use_style
+from gan_book.training_curves import curves
 
 __all__ = ["as_uint8", "curves", "grid", "png_bytes", "save_grid", "sheet", "show", "use_style"]
 
@@ -171,7 +171,7 @@ def png_bytes(picture: Image.Image, budget: int | None = PNG_BUDGET) -> bytes:
         steps = 2**bits - 1
         table = [round(round(v * steps / 255) * 255 / steps) for v in range(256)]
         buffer = io.BytesIO()
-        picture.point(table * 3).save(buffer, "PNG", optimize=True)
+        picture.point(table * 3).save(buffer, "PNG", compress_level=6)
         data = buffer.getvalue()
         if budget is None or len(data) <= budget:
             break
@@ -305,7 +305,7 @@ def save_grid(
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        grid(images, columns, scale).save(partial, "PNG", optimize=True, pnginfo=info)
+        grid(images, columns, scale).save(partial, "PNG", compress_level=6, pnginfo=info)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)

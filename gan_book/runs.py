@@ -1,8 +1,8 @@
 """Runs: training that leaves a folder behind, and what can be done with one afterwards.
 
 A run folder holds ``recipe.json``, ``environment.json``, ``data.json`` (which pictures trained,
-which were held out, which files were refused), ``log.jsonl``, ``samples/``, ``checkpoints/`` (everything
-needed to go on exactly) and ``generator.safetensors`` (the averaged generator: what you came for).
+which were held out, which files were refused), ``log.jsonl``, ``samples/``, ``checkpoints/``
+(everything needed to go on exactly) and ``generator.safetensors`` (the averaged generator).
 """
 
 from __future__ import annotations
@@ -132,6 +132,11 @@ def train(
             run_steps(state, until, watchers)
             journal.guard.flush(state)
             journal.checkpoint(state)
+        except OSError as error:
+            raise GanBookError(
+                f"Training stopped at step {state.step}: {error.strerror or error}. The last "
+                "checkpoint is kept; go on with --resume (resume=True) once that is mended."
+            ) from error
         finally:
             for watcher in watchers:
                 getattr(watcher, "close", lambda: None)()
@@ -219,14 +224,15 @@ def _open_folder(
         "train": None if split is None else len(split.train),
         "report": images.report.to_dict() if getattr(images, "report", None) else None,
     }
-    if (folder / "recipe.json").exists():
+    begun = (folder / "recipe.json").exists()
+    processes.wait()  # all must have looked before the main process starts to write
+    if begun:
         if not resume:
             raise GanBookError(
                 f"{folder} already holds a run; go on with it by --resume (resume=True), "
                 "or choose another folder."
             )
         _same_run(folder, chosen, data)
-        processes.wait()
         found = files.newest_checkpoint(folder / "checkpoints")
         return None if found is None else (found[0], found[1])
     if folder.exists() and not folder.is_dir():

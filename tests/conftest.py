@@ -1,4 +1,4 @@
-"""What all tests share: one thread, the tier cpu, markers that skip with a reason, and a count of skips."""
+"""What all tests share: one thread, the tier cpu, markers that skip with a reason, counted skips."""
 
 from __future__ import annotations
 

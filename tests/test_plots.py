@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageColor
 
 from gan_book import plots
-from gan_book.training_curves import LEARNING_GAP, curves, neutral_losses, records
 from gan_book.errors import GanBookError
 from gan_book.style import COLORS, FAINT, INK, PAPER, STYLE
+from gan_book.training_curves import LEARNING_GAP, curves, neutral_losses, records
 
 SEED = torch.Generator().manual_seed(0)
 
@@ -133,7 +133,7 @@ def smooth_pictures(n: int, size: int) -> torch.Tensor:
     frequency[0, 0] = 1.0 / size
     made = np.fft.ifft2(np.fft.fft2(rng.normal(size=(n, 3, size, size))) / frequency**1.5).real
     made = (made - made.mean((-1, -2), keepdims=True)) / made.std((-1, -2), keepdims=True)
-    made = 128 + 60 * made[:, :1] + 15 * made  # (n, 3, size, size)
+    made = 128 + 40 * made[:, :1] + 10 * made  # (n, 3, size, size)
     return torch.from_numpy(made.clip(0, 255).round().astype(np.uint8))
 
 

@@ -84,6 +84,7 @@ class CacheWriter:
         self._digest = hashlib.sha256()
         handle, name = tempfile.mkstemp(prefix="partial-", suffix=".npy", dir=self.folder)
         self._path = Path(name)
+        self._facts_path: Path | None = None
         self._file: BinaryIO = os.fdopen(handle, "w+b")
         self._header_end = self._write_header()
 
@@ -120,10 +121,11 @@ class CacheWriter:
         self._file.close()
         record = {**facts, "count": self.count, "sha256": self._digest.hexdigest()}
         handle, name = tempfile.mkstemp(prefix="partial-", suffix=".json", dir=self.folder)
+        self._facts_path = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(record, file)
         os.replace(self._path, self.folder / f"{self.key}.npy")
-        os.replace(name, self.folder / f"{self.key}.json")
+        os.replace(self._facts_path, self.folder / f"{self.key}.json")
 
     def __enter__(self) -> CacheWriter:
         return self
@@ -137,7 +139,9 @@ class CacheWriter:
         try:
             self._file.close()
         finally:
-            self._path.unlink(missing_ok=True)
+            for path in (self._path, self._facts_path):
+                if path is not None:
+                    path.unlink(missing_ok=True)
 
 
 def load_cached(

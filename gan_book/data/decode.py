@@ -96,7 +96,7 @@ class Preparation:
         """The background as (red, green, blue)."""
         try:
             return ImageColor.getrgb(self.background)[:3]
-        except (ValueError, AttributeError):
+        except (ValueError, TypeError, AttributeError):
             raise GanBookError(
                 f"background {self.background!r} is no color; use a name such as 'white' or a "
                 "code such as '#ffffff'."
@@ -167,7 +167,7 @@ def resize(
         box = (left, top, left + box_w, top + box_h)
         picture = picture.resize((wide, high), Image.Resampling.LANCZOS, box, reducing_gap=3.0)
     pixels = np.asarray(picture, dtype=np.uint8).reshape(high, wide, how.channels)  # (H, W, C)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)), enlarged  # (C, H, W)
+    return pixels.transpose(2, 0, 1).copy(), enlarged  # (C, H, W)
 
 
 def _prepare(picture: Image.Image, how: Preparation) -> tuple[NDArray[np.uint8], float]:

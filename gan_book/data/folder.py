@@ -82,9 +82,8 @@ def load_listing(
     with quiet_decoders():
         pixels, facts, from_cache = _pixels(listing, how, cache, progress)
     kept: list[str] = facts["kept"]
-    refused = tuple(
-        (shown(file), reason) for file, reason in sorted([*listing.refused, *facts["refused"]])
-    )
+    both = [*listing.refused, *map(tuple, facts["refused"])]
+    refused = tuple((shown(file), reason) for file, reason in sorted(both))
     _check_count(listing, kept, refused, min_images)
     notes: list[str] = []
     groups = _groups(listing, kept, notes)

@@ -139,9 +139,12 @@ def _atelier(
 ) -> ImageSet:
     from gan_book.data.atelier import atelier
 
-    unknown = sorted(set(options) - {"styles", "palettes"})
+    unknown = sorted(set(options) - {"styles", "palettes", "weights", "version"})
     if unknown:
-        raise GanBookError(f"'atelier' has options styles and palettes, not {', '.join(unknown)}.")
+        raise GanBookError(
+            "'atelier' has the options styles, palettes, weights and version, "
+            f"not {', '.join(unknown)}."
+        )
     images = atelier(1000 if n is None else n, how.size, seed=seed, **options)
     if how.channels != images.channels:
         images = _again(images, how)

@@ -168,6 +168,8 @@ def resize_all(pixels: NDArray[np.uint8], how: Preparation, progress: bool = Fal
 
     from gan_book.data.decode import resize
 
+    if pixels.shape[1:] == (*how.size, how.channels):
+        return torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())  # (N, C, H, W)
     out = torch.empty((len(pixels), how.channels, *how.size), dtype=torch.uint8)
     quiet = not progress or len(pixels) < 5000
     for i, picture in enumerate(tqdm(pixels, desc="resizing", disable=quiet)):

@@ -11,8 +11,8 @@ published R3GAN sizes are those of Huang et al. (2024), the classic DCGAN that o
 | dcgan-32 | 32 x 32, no normalization, base width 32, z 64 | 298,595 | 167,648 |
 | dcgan-64 | 64 x 64, no normalization, base width 64, z 100 | 3,583,427 | 2,764,736 |
 | dcgan-64-classic | 64 x 64, batch normalization in both | 3,576,704 | 2,765,568 |
-| r3gan-16-dense | 16 x 16, widths 64, 32, 16 | 223,216 | 219,184 |
-| r3gan-32-dense | 32 x 32, widths 96, 48, 24, 8 | 500,760 | 494,712 |
+| r3gan-16-dense | 16 x 16, widths 64, 32, 8, expansion 1 | 64,680 | 60,648 |
+| r3gan-32-dense | 32 x 32, widths 96, 48, 24, 8, expansion 1 | 147,768 | 141,720 |
 | r3gan-cifar10 | 32 x 32, 10 classes | 20,781,952 | 21,280,512 |
 | r3gan-ffhq-64 | 64 x 64 | 22,429,824 | 22,381,440 |
 | r3gan-ffhq-256 | 256 x 256 | 23,057,952 | 23,009,568 |
@@ -44,7 +44,7 @@ def _pair(
 _mlp = partial(_pair, MLPGenerator, MLPDiscriminator)
 _dcgan = partial(_pair, DCGANGenerator, DCGANDiscriminator)
 _r3gan = partial(_pair, R3GANGenerator, R3GANDiscriminator, 64)
-_dense = partial(_r3gan, group_width="dense", blocks=1)
+_dense = partial(_r3gan, group_width="dense", blocks=1, expansion=1)
 
 SIZES: dict[str, Callable[[], Pair]] = {
     "points": partial(_mlp, 2),
@@ -52,7 +52,7 @@ SIZES: dict[str, Callable[[], Pair]] = {
     "dcgan-32": partial(_dcgan, 64, size=32, width=32),
     "dcgan-64": partial(_dcgan, 100, size=64, width=64),
     "dcgan-64-classic": partial(_dcgan, 100, size=64, width=64, batch_norm=True),
-    "r3gan-16-dense": partial(_dense, size=16, widths=[64, 32, 16]),
+    "r3gan-16-dense": partial(_dense, size=16, widths=[64, 32, 8]),
     "r3gan-32-dense": partial(_dense, size=32, widths=[96, 48, 24, 8]),
     "r3gan-cifar10": partial(_r3gan, size=32, widths=[768] * 4, num_classes=10),
     "r3gan-ffhq-64": partial(_r3gan, size=64, widths=[768, 768, 768, 768, 384]),

@@ -131,7 +131,7 @@ def bad_bytes(kind: str, i: int = 0) -> bytes:
         "html": b"<!DOCTYPE html><html><title>404</title></html>",
         "noise": b"\x07" + rng.bytes(500),
         "bomb": bomb_png(60_000 + i),
-        "header": b"\xff\xd8\xff" + rng.bytes(200),
+        "header": b"\xff\xd8\xff" + bytes([i % 256]) * 200,
         "tiny": encoded(painting(i, 1, 1), "PNG"),
         "heic": b"\0\0\0\x18ftypheic" + rng.bytes(200),
         "transparent": encoded(Image.new("RGBA", (40, 40), (i % 256, 2, 3, 0)), "PNG"),

@@ -94,7 +94,9 @@ def test_resume_neither_repeats_nor_skips(source: ImageSet | Normal, stop: int) 
 @pytest.mark.parametrize("world", [2, 3])
 def test_slices_of_ranks_make_the_joint_batch(source: ImageSet | Normal, world: int) -> None:
     joint = Batches(source, None, 24, seed=1, flip=True)
-    ranks = [Batches(source, None, 24, seed=1, flip=True, rank=r, world=world) for r in range(world)]
+    ranks = [
+        Batches(source, None, 24, seed=1, flip=True, rank=r, world=world) for r in range(world)
+    ]
     for _ in range(12):  # across several borders of epochs
         whole, parts = joint.next(), [rank.next() for rank in ranks]
         assert torch.equal(torch.cat([p.images for p in parts]), whole.images)
@@ -117,7 +119,11 @@ def test_flip_mirrors_half_of_the_pictures_left_to_right() -> None:
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [({"seed": 9}, "seed"), ({"length": 9}, "number of training pictures"), ({"drawn": -1}, "nega")],
+    [
+        ({"seed": 9}, "seed"),
+        ({"length": 9}, "number of training pictures"),
+        ({"drawn": -1}, "nega"),
+    ],
 )
 def test_a_foreign_state_is_refused(change: dict[str, int], sentence: str) -> None:
     batches = Batches(numbered(20), None, 4, seed=0)

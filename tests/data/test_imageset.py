@@ -133,7 +133,7 @@ def test_impossible_holdouts_are_refused(holdout: object) -> None:
 
 
 def test_a_tiny_set_says_that_it_is_too_small() -> None:
-    with pytest.raises(GanBookError, match="7 pictures is too small.*holdout 0"):
+    with pytest.raises(GanBookError, match=r"7 pictures is too small.*holdout 0"):
         pictures(7).split()
     assert len(pictures(7).split(0).train) == 7
 

@@ -97,7 +97,7 @@ def test_labels_matter(case: Case) -> None:
     zeros = torch.zeros(4, dtype=torch.int64)
     for net, inputs in ((g, z), (d, x)):
         one, other = net(inputs, zeros), net(inputs, zeros + 3)
-        apart = (one - other).flatten(1).abs().amax(1)
+        apart = (one - other).reshape(4, -1).abs().amax(1)
         assert (apart > 1e-3).all()
         net(inputs, LABELS).square().sum().backward()
         rows = next(p for n, p in net.named_parameters() if "embed" in n).grad.abs().sum(1)
@@ -161,6 +161,5 @@ def test_sizes_have_the_parameters_that_are_stated(name: str) -> None:
     row = next(line for line in sizes.__doc__.splitlines() if line.startswith(f"| {name} |"))
     assert [int(cell.replace(",", "")) for cell in row.strip("| ").split("|")[2:]] == counts
     for count, millions in zip(counts, PUBLISHED.get(name, ()), strict=False):
-        digits = 2 if "dcgan" in name else 1
-        assert round(count / 1e6, digits) == millions
+        assert abs(count / 1e6 - millions) < (0.005 if "dcgan" in name else 0.055)
     assert len(PUBLISHED.keys() - SIZES.keys()) == 0

@@ -1,6 +1,6 @@
 """Build the book from nothing, with warnings as errors and a limit on the time.
 
-    python tests/tools/build_book.py [--seconds 60] [--source book/] [--out .]
+python tests/tools/build_book.py [--seconds 60] [--source book/] [--out .]
 """
 
 from __future__ import annotations

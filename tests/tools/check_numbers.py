@@ -2,8 +2,8 @@
 
 A number in Markdown that a run measured is followed by its key, which no reader sees:
 
-    The KID falls to 0.0123 <!-- ladder/r1-seed0/kid -->, in 61 % <!-- ladder/summary/share --> of ...
-    ... or 0.012 ± 0.003 <!-- ladder/summary/kid ladder/summary/kid_sd -->
+    The KID falls to 0.0123 <!-- ladder/r1-seed0/kid -->, in 61 % <!-- ladder/summary/share -->
+    of the runs, on average to 0.012 ± 0.003 <!-- ladder/summary/kid ladder/summary/kid_sd -->
 
 The key is experiment/cell/entry, entries of entries by further slashes. Several keys in one comment
 belong to as many numbers before it, in their order. A number is right if the stored value,

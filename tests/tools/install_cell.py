@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.tools.address import repository  # noqa: E402
+from tests.tools.address import repository
 
-TEMPLATE = '''\
+TEMPLATE = """\
 # Installs the book's package where it is missing (Colab, Kaggle); torch stays as it is.
 import importlib
 import importlib.util
@@ -31,7 +31,7 @@ if importlib.util.find_spec("gan_book") is None:
 
 import gan_book as gb
 
-gb.setup("{cost}")'''
+gb.setup("{cost}")"""
 
 COST = re.compile(r'gb\.setup\("([^"\n]*)"\)\s*$')
 

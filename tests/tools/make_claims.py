@@ -1,7 +1,7 @@
 """Write book/claims.md: every claim of the book, collected from the notebooks' stored outputs.
 
-    python tests/tools/make_claims.py            says whether the page is current; status 1 if not
-    python tests/tools/make_claims.py --write    writes it
+python tests/tools/make_claims.py            says whether the page is current; status 1 if not
+python tests/tools/make_claims.py --write    writes it
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def page(paths: list[Path]) -> str:
         parts.append("\n| claim | what holds |\n| --- | --- |\n")
         parts += [f"| {claim.id} | {cell_text(claim.text)} |\n" for claim in claims]
     chapters = sum(1 for path in paths if stored(path))
-    parts.insert(1, f"\n{count} claims in {chapters} {'chapter' if chapters == 1 else 'chapters'}.\n")
+    parts.insert(
+        1, f"\n{count} claims in {chapters} {'chapter' if chapters == 1 else 'chapters'}.\n"
+    )
     return "".join(parts)
 
 

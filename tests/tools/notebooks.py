@@ -33,7 +33,9 @@ def toc_files(book: Path = BOOK) -> list[str]:
 
 def notebook_files(book: Path = BOOK) -> list[Path]:
     """Return the notebooks, in the order of the book, those outside of it last."""
-    order = {name: i for i, name in enumerate(toc_files(book))} if (book / "_toc.yml").exists() else {}
+    order = (
+        {name: i for i, name in enumerate(toc_files(book))} if (book / "_toc.yml").exists() else {}
+    )
     return sorted(book.glob("*.ipynb"), key=lambda p: (order.get(p.stem, len(order)), p.stem))
 
 

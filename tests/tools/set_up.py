@@ -1,12 +1,14 @@
 """Make the virtual environment that `make` uses, once.
 
-    python3.12 tests/tools/set_up.py            # .venv with the package, the book's and the tests' tools
+    python3.12 tests/tools/set_up.py            # .venv: the package, tools of book and tests
     python3.12 tests/tools/set_up.py --oldest   # .venv-oldest with the oldest torch we support
 
 Needs nothing but the standard library, so that it can say kindly what is missing. A stamp in the
 environment records what was installed; while that has not changed, nothing is done and no network
 is needed.
 """
+
+from __future__ import annotations
 
 import argparse
 import hashlib
@@ -17,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import Any
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_TORCH = ["torch==2.11.*", "torchvision==0.26.*"]
@@ -24,24 +27,24 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 STAMP = "gan-book-set-up.json"
 
 
-def too_old(version):
+def too_old(version: tuple[int, ...]) -> str:
     """Return a sentence when this Python is too old for the book, otherwise an empty text."""
     if tuple(version[:2]) >= OLDEST_PYTHON:
         return ""
     found = ".".join(str(part) for part in version[:2])
     return (
-        "The GAN book needs Python 3.11 or newer and this is Python {}. Install a newer one and "
-        "name it, for example: make PYTHON=python3.12 book".format(found)  # noqa: UP032 (runs on old Pythons)
+        f"The GAN book needs Python 3.11 or newer and this is Python {found}. Install a newer one "
+        "and name it, for example: make PYTHON=python3.12 book"
     )
 
 
-def constraints_for(version, folder):
+def constraints_for(version: tuple[int, ...], folder: str) -> str | None:
     """Return the path of the exact versions for this Python, or None when there are none."""
     path = os.path.join(folder, f"python{version[0]}.{version[1]}.txt")
     return path if os.path.exists(path) else None
 
 
-def wanted(project, constraints, oldest):
+def wanted(project: dict[str, Any], constraints: str | None, oldest: bool) -> dict[str, str]:
     """Return what the stamp must say: Python's version and a hash of all requirements."""
     listed = {
         "dependencies": project["dependencies"],
@@ -61,14 +64,14 @@ def wanted(project, constraints, oldest):
     }
 
 
-def python_of(venv):
+def python_of(venv: str) -> str:
     """Return the path of a virtual environment's interpreter."""
     if os.name == "nt":
         return os.path.join(venv, "Scripts", "python.exe")
     return os.path.join(venv, "bin", "python")
 
 
-def read_stamp(venv):
+def read_stamp(venv: str) -> dict[str, Any]:
     """Return the stamp of an environment, or an empty dict."""
     try:
         with open(os.path.join(venv, STAMP), encoding="utf-8") as file:
@@ -78,7 +81,7 @@ def read_stamp(venv):
     return stamp if isinstance(stamp, dict) else {}
 
 
-def version_of(venv):
+def version_of(venv: str) -> tuple[int, ...] | None:
     """Return (major, minor, micro) of an environment's Python, or None when it cannot start."""
     code = "import sys; print(*sys.version_info[:3])"
     try:
@@ -88,7 +91,7 @@ def version_of(venv):
     return tuple(int(part) for part in out.stdout.split())
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Set the environment up if it is not; return the exit status."""
     sentence = too_old(sys.version_info)
     if sentence:

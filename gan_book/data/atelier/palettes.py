@@ -27,7 +27,7 @@ PALETTES: Mapping[str, tuple[RGB, ...]] = MappingProxyType(
         # cold sea, coral buoy
         "fjord": _hex("0d1b2e 1d4563 4489ab ef6f53 b3d3dc f2f5f0"),
         # the three primaries of the workshop in Weimar
-        "bauhaus": _hex("17161a 1f4aa0 d8342a f4bd1e c9c4b8 f5f0e4"),
+        "bauhaus": _hex("17161a 1f4aa0 d8342a f4bd1e a9c3de f5f0e4"),
         # forest floor with a chanterelle
         "moss": _hex("14241a 2c5a3a 7f9f47 e08a2e d6dc9c f5f2dd"),
         # a street at two in the morning

@@ -36,8 +36,9 @@ def truchet(e: Easel) -> None:
     e.lay(e.tone(water), e.cover(side))
     width = d.uniform(0.07, 0.16) / tiles
     e.lay(e.tone(line), e.cover(distance - width))
-    inner = e.tone(np.where(d.chance(0.5), GLOW, np.where(land == ACCENT, PAPER, ACCENT)))
-    e.lay(inner, e.cover(distance - width * d.uniform(0.3, 0.55)))
+    inner = np.where(d.chance(0.5), GLOW, np.where(land == ACCENT, PAPER, ACCENT))
+    inner = np.where(water == INK, MAIN, inner)  # no picture without its palette's own color
+    e.lay(e.tone(inner), e.cover(distance - width * d.uniform(0.3, 0.55)))
     echo = d.uniform(0.24, 0.3) / tiles
     e.lay(e.tone(line), e.cover(np.abs(distance - echo) - 0.035 / tiles) * d.chance(0.6))
     e.grain(2.0)

@@ -77,6 +77,15 @@ def paint(size: tuple[int, int], keys: Array, style: Array, palette: Array) -> A
     return images
 
 
+def assign(keys: Array, shares: Sequence[int], palettes: int) -> tuple[Array, Array]:
+    """Draw a style, by integer shares, and a palette for each key: two int64 arrays (n,)."""
+    chooser = Dice(mix64(keys ^ np.uint64(_CHOICE)))
+    bounds = np.cumsum(np.array(shares, np.int64))
+    draw = chooser.integer(0, int(bounds[-1]) - 1)[:, 0, 0]
+    label = np.searchsorted(bounds, draw, side="right").astype(np.int64)
+    return label, chooser.integer(0, palettes - 1)[:, 0, 0]
+
+
 def atelier(
     n: int = 1000,
     size: int | tuple[int, int] = 32,
@@ -112,15 +121,11 @@ def atelier(
     chosen = _names("style", styles, STYLES)
     colors = _names("palette", palettes, tuple(PALETTES))
     keys = keys_for(version, seed, np.arange(n))
-    chooser = Dice(mix64(keys ^ np.uint64(_CHOICE)))
-    bounds = np.cumsum(np.array(_shares(chosen, weights), np.int64))
-    draw = chooser.integer(0, int(bounds[-1]) - 1)[:, 0, 0]
-    label = np.searchsorted(bounds, draw, side="right")  # (n,), index into the chosen styles
-    tint = chooser.integer(0, len(colors) - 1)[:, 0, 0]
+    label, tint = assign(keys, _shares(chosen, weights), len(colors))
     style = np.array([STYLES.index(name) for name in chosen])[label]
     palette = np.array([tuple(PALETTES).index(name) for name in colors])[tint]
     images = paint((height, width), keys, style, palette)
-    labels = torch.from_numpy(label.astype(np.int64))
+    labels = torch.from_numpy(label)
     return ImageSet(
         images=torch.from_numpy(images),
         name="atelier",
@@ -153,7 +158,7 @@ def painting(
 
 
 def _size(size: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and 8 <= side <= 8192 for side in pair):
         raise GanBookError(
             f"The Atelier paints pictures of 8 to 8192 pixels a side, not {size!r}: give one "

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gan_book.data import folder as folder_module
+from gan_book.data.cache import CacheWriter, load_cached
+from tests.data.folders import fill, load
+from tests.data.hostile import encoded, painting
+
+
+def cached_files(cache_folder: Path) -> list[Path]:
+    return sorted(p for p in cache_folder.rglob("*") if p.is_file())
+
+
+def test_the_cache_is_keyed_by_content_and_settings(tmp_path: Path, cache_folder: Path) -> None:
+    root = fill(tmp_path / "a", ["1.png", "2.png"])
+
+    def from_cache(path: Path = root, **options: object) -> bool:
+        report = load(path, **options).report
+        assert report is not None
+        return report.from_cache
+
+    assert not from_cache()
+    assert [p.suffix for p in cached_files(cache_folder)] == [".json", ".npy"]
+    assert from_cache()
+    shutil.copytree(root, tmp_path / "moved")
+    assert from_cache(tmp_path / "moved")  # the place does not matter
+    assert not from_cache(size=9)
+    assert not from_cache(channels=1)
+    assert not from_cache(crop="stretch")
+    assert not from_cache(background="black")
+    times = os.stat(root / "1.png")
+    (root / "1.png").write_bytes(encoded(painting(9), "PNG"))
+    os.utime(root / "1.png", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not from_cache()  # another content at the same time and place
+    assert not from_cache(cache=False)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda npy, facts: npy.write_bytes(npy.read_bytes()[:-5]),
+        lambda npy, facts: npy.write_bytes(npy.read_bytes()[:-1] + b"\x07"),
+        lambda npy, facts: npy.write_bytes(b""),
+        lambda npy, facts: npy.write_bytes(b"nonsense"),
+        lambda npy, facts: np.save(npy, np.array([{"a": 1}], dtype=object)),
+        lambda npy, facts: np.save(npy, np.zeros((2, 3, 8, 8), np.float32)),
+        lambda npy, facts: npy.unlink(),
+        lambda npy, facts: facts.unlink(),
+        lambda npy, facts: facts.write_text("{"),
+        lambda npy, facts: facts.write_text("[]"),
+        lambda npy, facts: facts.write_text("{}"),
+        lambda npy, facts: facts.write_text(
+            json.dumps(json.loads(facts.read_text()) | {"kept": 1})
+        ),
+        lambda npy, facts: facts.write_text(
+            json.dumps(json.loads(facts.read_text()) | {"refused": [["a"]]})
+        ),
+        lambda npy, facts: facts.write_bytes(b"\xff\xfe"),
+    ],
+)
+def test_a_damaged_cache_is_rebuilt(tmp_path: Path, cache_folder: Path, damage) -> None:
+    root = fill(tmp_path, ["1.png", "2.png"])
+    before = load(root)
+    facts, npy = cached_files(cache_folder)
+    damage(npy, facts)
+    after = load(root)
+    assert after.report is not None
+    assert not after.report.from_cache
+    assert after.fingerprint() == before.fingerprint()
+    assert load(root).report.from_cache  # type: ignore[union-attr]
+
+
+def test_no_place_for_the_cache_costs_only_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fill(tmp_path / "in", ["1.png", "2.png"])
+    (tmp_path / "file").write_bytes(b"in the way")
+    monkeypatch.setenv("GAN_BOOK_CACHE", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="GAN_BOOK_CACHE"):
+        images = load(root)
+    assert len(images) == 2
+
+
+@pytest.mark.parametrize("moment", ["second picture", "flush", "facts"])
+def test_a_full_disk_costs_only_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path, moment: str
+) -> None:
+    root = fill(tmp_path / "in", ["1.png", "2.png", "3.png"])
+    original = CacheWriter.append
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def second(self: CacheWriter, pixels: np.ndarray) -> None:
+        if self.count == 1:
+            full()
+        original(self, pixels)
+
+    place, replacement = {
+        "second picture": ("gan_book.data.cache.CacheWriter.append", second),
+        "flush": ("gan_book.data.cache.os.fsync", full),
+        "facts": ("gan_book.data.cache.json.dump", full),
+    }[moment]
+    monkeypatch.setattr(place, replacement)
+    with pytest.warns(UserWarning, match="No space left"):
+        images = load(root)
+    assert len(images) == 3
+    assert images.images.is_contiguous()
+    assert cached_files(cache_folder) == []  # no partial file is left behind
+    assert images.fingerprint() == load(root, cache=False).fingerprint()
+
+
+def test_a_large_set_stays_memory_mapped_and_is_never_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
+) -> None:
+    monkeypatch.setattr("gan_book.data.cache.IN_MEMORY_BYTES", 0)
+    root = fill(tmp_path, ["1.png", "2.png"])
+    images = load(root)
+    found = load_cached(cached_files(cache_folder)[0].stem, (3, 8, 8))
+    assert found is not None
+    assert isinstance(found[0], np.memmap)
+    before = images.fingerprint()
+    images.images.zero_()
+    assert load(root).fingerprint() == before
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
+) -> None:
+    root = fill(tmp_path, ["1.png", "2.png"])
+    original = folder_module._decode_all
+
+    def late(*args: object) -> object:
+        (root / "1.png").write_bytes(encoded(painting(7), "PNG"))
+        return original(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(folder_module, "_decode_all", late)
+    images = load(root)
+    assert cached_files(cache_folder) == []
+    assert images.fingerprint() == load(root, cache=False).fingerprint()
+
+
+def test_partial_files_of_a_killed_process_are_removed_after_a_day(
+    tmp_path: Path, cache_folder: Path
+) -> None:
+    (cache_folder / "images").mkdir()
+    for name, age in (("partial-old.npy", 2 * 86400), ("partial-new.npy", 60)):
+        path = cache_folder / "images" / name
+        path.write_bytes(b"")
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    load(fill(tmp_path, ["1.png", "2.png"]))
+    assert not (cache_folder / "images" / "partial-old.npy").exists()
+    assert (cache_folder / "images" / "partial-new.npy").exists()
