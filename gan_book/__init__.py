@@ -28,17 +28,16 @@ _HOME = {
     "sheet": "plots",
     "curves": "plots",
     "grid": "plots",
-    "film": "film",
-    "setup": "setup",
-    "tier": "setup",
-    "by_tier": "setup",
+    "film": "animation",
+    "setup": "session",
+    "tier": "session",
+    "by_tier": "session",
     "check": "claims",
     "save_result": "results",
     "load_results": "results",
     "data_path": "results",
 }
-# a public name and the module it lives in may share that name: then the attribute is the function,
-# and the module is reached by ``from gan_book.recipes import ...``
+# No name here may be that of a module: importing the module would put it in the name's place.
 __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 (the keys are text)
 
 

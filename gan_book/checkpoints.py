@@ -245,10 +245,18 @@ def newest_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, 
     return None
 
 
-def retain(folder: str | Path, keep: int) -> None:
-    """Delete all but the newest ``keep`` checkpoints, and what a kill left half-written."""
-    for old in checkpoint_files(folder)[:-keep]:
+def retain(folder: str | Path, keep: int, newest: Path) -> None:
+    """Delete all but ``keep`` checkpoints, counted back from ``newest``, the one just written.
+
+    A file of a later step could not be read when this run went on; it is left where it is, and
+    must not push out a good one.
+    """
+    good = [path for path in checkpoint_files(folder) if path.name <= newest.name]
+    for old in good[:-keep]:
         old.unlink(missing_ok=True)
-    for leftover in Path(folder).glob(".step-*.tmp"):
-        if leftover.name.split(".")[-2] != str(os.getpid()):
-            leftover.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Delete what kills left half-written in ``folder``."""
+    for leftover in Path(folder).glob(".*.[0-9]*.tmp"):
+        leftover.unlink(missing_ok=True)

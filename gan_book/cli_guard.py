@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import re
 import shlex
 import sys
 import warnings
@@ -89,11 +88,10 @@ def saved_step(folder: Path | None) -> int | None:
     """The step of the newest checkpoint in a run folder, by its name; None if there is none."""
     if folder is None:
         return None
-    found = (
-        re.search(r"(\d+)", path.stem)
-        for path in (folder / "checkpoints").glob("step-*.safetensors")
-    )
-    return max((int(match.group(1)) for match in found if match), default=None)
+    from gan_book.checkpoints import checkpoint_files
+
+    found = checkpoint_files(folder / "checkpoints")
+    return int(found[-1].stem.removeprefix("step-")) if found else None
 
 
 def how_to_go_on(folder: Path | None) -> str:

@@ -1,5 +1,4 @@
-"""The parts of ``gan-book train``: checks before anything is loaded, what it reports, the dry
-run."""
+"""The parts of ``gan-book train``: early checks, the report on pictures, the dry run."""
 
 from __future__ import annotations
 

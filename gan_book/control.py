@@ -21,7 +21,7 @@ class Controlled:
     """A callback that measures D on training, validation and generated pictures and moves p.
 
     All three are augmented with the same draws at the current p, as D sees pictures in training
-    (Karras et al. 2020, arXiv 2006.06676, section 3.1). Which pictures, latents and draws are used
+    (Karras et al. 2020, arXiv 2006.06676, section 3). Which pictures, latents and draws are used
     depends on the step alone, so a resumed run measures the same.
     """
 

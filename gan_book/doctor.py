@@ -207,7 +207,7 @@ def bf16() -> Iterator[Finding]:
     """Times a convolution in fp32 and in bf16; a few milliseconds each."""
     ratio = bf16_gain()
     if ratio >= 1.15:
-        text = f'a convolution is {ratio:.1f} times as fast as in fp32; precision = "probe" will use it'
+        text = f"a convolution is {ratio:.1f} times as fast as in fp32; the precision probe decides"
         yield Finding("OK", "bf16 on CPU", text)
     else:
         text = f"a convolution is {ratio:.2f} times as fast as in fp32; stay with fp32"

@@ -8,6 +8,7 @@ inputs into the recorded places and replays.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,12 +31,17 @@ class GraphedUpdate:
 
     def __init__(self, update: Update) -> None:
         self.update = update
+        self.device = next(update.objective.parameters()).device
         self.graph: torch.cuda.CUDAGraph | None = None
         self.calls = 0
         self.inputs: list[Tensor] = []
         self.logs: dict[str, Tensor] = {}
 
     def __call__(self, *arguments: Any) -> dict[str, Tensor]:
+        with torch.cuda.device(self.device):  # streams and graphs belong to the current device
+            return self._run(arguments)
+
+    def _run(self, arguments: Any) -> dict[str, Tensor]:
         leaves, structure = pytree.tree_flatten(arguments)
         if self.calls < self.EAGER_CALLS:
             self.calls += 1
@@ -53,7 +59,9 @@ class GraphedUpdate:
         """Run once as usual, off the default stream, as capture demands of what comes before it."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        with torch.cuda.stream(stream), warnings.catch_warnings():
+            # Adam asks why it is capturable while nothing is captured yet
+            warnings.filterwarnings("ignore", message="This instance was constructed with captur")
             logs = self.update(*arguments)
         torch.cuda.current_stream().wait_stream(stream)
         return logs

@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor
 
 from . import checkpoints as files
-from .model import samples
 from .resume import capture
 from .training import Guard, TrainingDiverged, TrainingState, all_finite
 
@@ -33,20 +32,25 @@ class Journal:
         every = state.recipe.steps_of(state.recipe.log_every)
         self.guard = Guard(every, self.record)
         if folder:
+            for place in (folder, folder / "checkpoints"):
+                files.remove_leftovers(place)
             files.write_json(folder / "environment.json", self.environment)
 
     def elapsed(self) -> float:
         return self.seconds + time.perf_counter() - self.start
 
-    def keep_until(self, step: int) -> None:
-        """Take over the log up to the step of the checkpoint; later lines belong to lost work."""
-        self.start = time.perf_counter()
+    def go_on(self, state: TrainingState, seconds: float) -> None:
+        """Take over the log up to the state's step; later lines belong to lost work.
+
+        ``seconds`` is the training time up to there; both are 0 where a run begins.
+        """
+        self.seconds, self.start = seconds, time.perf_counter()
+        self.last = (seconds, state.images)
         if not self.folder:
             return
-        self.log = [entry for entry in read_log(self.folder) if entry["step"] <= step]
+        self.log = [entry for entry in read_log(self.folder) if entry["step"] <= state.step]
         lines = "".join(json.dumps(entry) + "\n" for entry in self.log)
         files.write_atomically(self.folder / "log.jsonl", lines.encode())
-        self.last = (self.elapsed(), self.log[-1]["images"] if self.log else 0)
 
     def record(self, state: TrainingState, averages: dict[str, float]) -> None:
         """One line of the log: averages since the last one, speed, schedules."""
@@ -85,24 +89,14 @@ class Journal:
             "environment": self.environment,
         }
         meta["recipe"] = state.recipe.to_dict()
-        files.save_tensors(
-            files.checkpoint_path(self.folder / "checkpoints", state.step), tensors, meta
-        )
+        path = files.checkpoint_path(self.folder / "checkpoints", state.step)
+        files.save_tensors(path, tensors, meta)
         files.save_tensors(
             self.folder / "generator.safetensors",
             files.under(tensors, "average"),
             {key: meta[key] for key in ("recipe", "step", "images", "environment")},
         )
-        files.retain(self.folder / "checkpoints", state.recipe.keep_checkpoints)
-
-    def pictures(self, state: TrainingState) -> None:
-        """A grid from fixed latents, named by the images seen so far."""
-        if self.folder and not state.recipe.points:
-            from .plots import save_grid
-
-            path = self.folder / "samples" / f"{state.images:010d}.png"
-            path.parent.mkdir(exist_ok=True)
-            save_grid(samples(state.average, state.recipe, 64, seed=0), path)
+        files.retain(path.parent, state.recipe.keep_checkpoints, path)
 
 
 class Every:
@@ -142,6 +136,8 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
                 entry = json.loads(line)
             except ValueError:
                 continue  # only a torn line can fail to parse, and its step is trained again
-            if isinstance(entry, dict) and "step" in entry and "images" in entry:
+            if isinstance(entry, dict) and all(
+                type(entry.get(k)) is int for k in ("step", "images")
+            ):
                 entries.append(entry)
     return entries

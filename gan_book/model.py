@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from .recipes import Recipe, from_dict
 BLOCK = 64  # latents are drawn in blocks of this many, so the first pictures of a seed never change
 MOST_SAMPLES = 1_000_000
 
+Labels = int | Sequence[int] | Tensor | None
+
 
 class Model:
     """A generator with its recipe and card. ``sample`` makes pictures from a seed."""
@@ -32,14 +35,14 @@ class Model:
         self.generator = generator.eval()
         self.recipe, self.card, self.folder = recipe, card or {}, folder
 
-    def sample(
-        self, n: int, seed: int = 0, labels: int | Tensor | None = None, batch_size: int = 256
-    ) -> Tensor:
+    def sample(self, n: int, seed: int = 0, labels: Labels = None, batch_size: int = 256) -> Tensor:
         """``n`` pictures as uint8 (n, C, H, W) on the CPU (or points, float32 (n, 2)).
 
-        ``labels`` is one class for all or an int64 tensor (n,); without it a conditional generator
-        goes through its classes in turn. The same seed gives the same pictures, and more of them
-        when ``n`` grows.
+        ``labels`` is one class for all, or n of them (a list or an int64 tensor); without it a
+        conditional generator goes through its classes in turn. The same seed gives the same
+        pictures, and more of them when ``n`` grows; ``batch_size`` of them are made at a time.
+
+        Raises ``GanBookError`` for numbers out of range and labels that do not fit.
         """
         return samples(
             self.generator, self.recipe, n, seed=seed, labels=labels, batch_size=batch_size
@@ -63,12 +66,14 @@ def samples(
     n: int,
     *,
     seed: int = 0,
-    labels: int | Tensor | None = None,
+    labels: Labels = None,
     batch_size: int = 256,
 ) -> Tensor:
     """See ``Model.sample``. The network is switched to eval mode and left as it was."""
     if not 1 <= n <= MOST_SAMPLES:
         raise GanBookError(f"The number of samples must lie between 1 and {MOST_SAMPLES}, not {n}.")
+    if batch_size < 1:
+        raise GanBookError(f"batch_size must be at least 1, not {batch_size}.")
     classes = _labels(recipe.num_classes, n, labels)
     parameter = next(generator.parameters())
     was_training = generator.training
@@ -84,15 +89,17 @@ def samples(
     return torch.cat(made)
 
 
-def _labels(num_classes: int, n: int, labels: int | Tensor | None) -> Tensor | None:
+def _labels(num_classes: int, n: int, labels: Labels) -> Tensor | None:
     if not num_classes:
         if labels is not None:
             raise GanBookError("This generator has no classes, so it takes no labels.")
         return None
     if labels is None:
         return torch.arange(n) % num_classes
-    if isinstance(labels, int):
-        labels = torch.full((n,), labels)
+    try:
+        labels = torch.full((n,), labels) if isinstance(labels, int) else torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise GanBookError(f"labels must be {n} whole numbers ({error}).") from error
     if labels.shape != (n,) or labels.is_floating_point():
         raise GanBookError(f"labels must be {n} whole numbers, not a tensor {list(labels.shape)}.")
     if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
@@ -109,11 +116,8 @@ def load_generator(
     """
     tensors, meta = files.load_tensors(path)
     recipe = from_dict(meta.get("recipe", {}), where=f"the recipe in {path}")
-    options = {k: v for k, v in recipe.generator.items() if k != "model"}
-    if not recipe.points:
-        options |= {"size": recipe.size, "channels": recipe.channels}
     with torch.random.fork_rng(devices=[]):
-        net = build_generator(recipe.generator["model"], num_classes=recipe.num_classes, **options)
+        net = build_generator(**recipe.network_options(recipe.generator))
     # shipped weights may be half precision: computing goes on in float32
     full = {k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()}
     files.copy_into(net.state_dict(), full, str(path))

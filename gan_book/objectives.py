@@ -200,7 +200,7 @@ class _Objective(nn.Module):
 
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         with self._autocast(z.device):
-            return _full_precision(_call(self._networks[0], z, labels))  # (N, ...)
+            return penalties.full_precision(_call(self._networks[0], z, labels))  # (N, ...)
 
     def _critic(
         self,
@@ -214,7 +214,7 @@ class _Objective(nn.Module):
         def critic(images: Tensor) -> Tensor:
             with self._autocast(images.device, autocast):
                 seen = images if draws is None else augment.apply(images, draws)  # (N, ...)
-                return _full_precision(_call(network, seen, labels))  # (N,)
+                return penalties.full_precision(_call(network, seen, labels))  # (N,)
 
         return critic
 
@@ -330,10 +330,6 @@ class GeneratorObjective(_Objective):
 
 def _call(network: Network, x: Tensor, labels: Tensor | None) -> Tensor:
     return network(x) if labels is None else network(x, labels)
-
-
-def _full_precision(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _map(tree: Any, change: Any) -> Any:

@@ -20,6 +20,7 @@ __all__ = [
     "ENGINES",
     "check_engine",
     "finite_difference_squared_norm",
+    "full_precision",
     "interpolate",
     "logits_and_gradient",
     "r1",
@@ -102,7 +103,7 @@ def squared_norm(gradient: Tensor) -> Tensor:
     The sum runs over channels and pixels, so it grows with the picture's size, as published
     weights expect.
     """
-    return _full_precision(gradient).flatten(1).square().sum(1)  # (N,)
+    return full_precision(gradient).flatten(1).square().sum(1)  # (N,)
 
 
 def r1(squared_norms: Tensor, weight: Tensor | float) -> Tensor:
@@ -139,7 +140,7 @@ def squared_norm_gap(gradient: Tensor) -> Tensor:
 
     Its own derivative is zero, not NaN, where the gradient vanishes.
     """
-    norms = torch.linalg.vector_norm(_full_precision(gradient).flatten(1), dim=1)  # (N,)
+    norms = torch.linalg.vector_norm(full_precision(gradient).flatten(1), dim=1)  # (N,)
     return (norms - 1).square()  # (N,)
 
 
@@ -174,9 +175,10 @@ def finite_difference_squared_norm(
     x = x.detach()
     logits = critic(x)  # (N,)
     moved = critic(x + epsilon * noise.to(x.dtype))  # (N,)
-    slope = (_full_precision(moved) - _full_precision(logits)) / epsilon  # (N,)
+    slope = (full_precision(moved) - full_precision(logits)) / epsilon  # (N,)
     return logits, slope.square()
 
 
-def _full_precision(x: Tensor) -> Tensor:
+def full_precision(x: Tensor) -> Tensor:
+    """``x`` in float32, or unchanged if it is float64: sums and differences need the digits."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -11,7 +11,6 @@ import torch
 
 from .data.batches import Batches
 from .data.imageset import ImageSet
-from .errors import GanBookError
 from .models import count_parameters
 from .processes import Processes
 from .recipes.schema import Recipe
@@ -98,16 +97,10 @@ def dry_run(
     """Start a training, measure a few steps, throw it away."""
     precision = choose_precision(recipe, device)
     with machine_settings(recipe):
-        try:
-            state = start_training(
-                recipe, batches, Processes(0, 1, device), seed=0, precision=precision
-            )
-            step = seconds_per_step(state, seconds)
-        except torch.OutOfMemoryError as error:
-            raise GanBookError(
-                f"The recipe '{recipe.name}' does not fit into this device's memory; "
-                f"try a smaller batch_size than {recipe.batch_size} or a smaller recipe."
-            ) from error
+        state = start_training(
+            recipe, batches, Processes(0, 1, device), seed=0, precision=precision
+        )
+        step = seconds_per_step(state, seconds)
     speed = recipe.images_per_step / step
     report = images.report if isinstance(images, ImageSet) else None
     return DryRun(

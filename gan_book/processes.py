@@ -39,6 +39,10 @@ class Processes:
         """Mean over processes of a small tensor (log points only: it waits for all of them)."""
         return values if self.accelerator is None else self.accelerator.reduce(values, "mean")
 
+    def agree(self, answer: bool) -> bool:
+        """Whether the answer is yes on every process."""
+        return bool(self.mean(torch.tensor(float(answer), device=self.device)) == 1)
+
     def wait(self) -> None:
         """Return when all processes are here."""
         if self.accelerator is not None:
@@ -64,11 +68,20 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def start_processes(device: str | torch.device = "auto") -> Processes:
-    """Find out whether this process was launched with others, and join them if so."""
+    """Find out whether this process was launched with others, and join them if so.
+
+    Raises ``GanBookError`` for a device that is not there, or if Accelerate is missing.
+    """
     chosen = resolve_device(device)
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if os.environ.get("WORLD_SIZE", "1") in ("", "0", "1"):
         return Processes(0, 1, chosen)
-    from accelerate import Accelerator
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise GanBookError(
+            "Training in several processes needs Accelerate, which is not installed; "
+            "run: pip install accelerate"
+        ) from error
 
     accelerator = Accelerator(cpu=chosen.type == "cpu")
     return Processes(

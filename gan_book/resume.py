@@ -36,7 +36,8 @@ def capture(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def restore(state: TrainingState, tensors: dict[str, Tensor], meta: dict[str, Any]) -> float:
     """Put a checkpoint into a freshly started state; returns the seconds trained before.
 
-    Raises ``GanBookError`` when names, shapes or dtypes do not fit the recipe's networks.
+    Raises ``GanBookError`` when names, shapes or dtypes do not fit the recipe's networks, or when
+    it comes from another kind of device.
     """
     what = "The checkpoint"
     for name, net, optimizer in _sides(state):
@@ -47,12 +48,18 @@ def restore(state: TrainingState, tensors: dict[str, Tensor], meta: dict[str, An
     state.batches.load_state(files.under(tensors, "batches"))
     if state.controller is not None:
         state.controller.load_state(files.under(tensors, "controller"))
+    before = tensors.get("draws.rng")
+    if before is not None and before.numel() != state.rng.get_state().numel():
+        raise GanBookError(
+            "The checkpoint was trained on another kind of device (CPU or CUDA), whose random "
+            "state does not fit here; go on there, or start a new run from this one (--init)."
+        )
     try:
         state.rng.set_state(tensors["draws.rng"])
         state.p.copy_(tensors["draws.p"])
         state.step, state.images = int(meta["step"]), int(meta["images"])
         seconds = float(meta["seconds"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise GanBookError(
             "The checkpoint is damaged: its step or random state is missing."
         ) from error
@@ -79,10 +86,12 @@ def start_from(state: TrainingState, init: str | Path) -> None:
         files.copy_into(state.discriminator.state_dict(), critic, f"'{init}'")
 
 
-def warn_if_machine_differs(before: dict[str, Any], now: dict[str, Any]) -> None:
+def warn_if_machine_differs(before: Any, now: dict[str, Any]) -> None:
     """Say where this machine differs from the one before: no bit-equality across such a change."""
 
-    def look(record: dict[str, Any], key: str) -> Any:
+    def look(record: Any, key: str) -> Any:
+        if not isinstance(record, dict):
+            return None
         packages = record.get("packages")
         return record.get(key, packages.get(key) if isinstance(packages, dict) else None)
 

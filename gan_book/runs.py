@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from . import checkpoints as files
+from .control import Controlled
 from .data.batches import Batches
 from .data.imageset import ImageSet, Split
 from .errors import GanBookError
 from .journal import Every, Journal, Progress, read_log
-from .model import Model, load_generator
+from .model import Model, load_generator, samples
 from .processes import Processes, resolve_device, start_processes
 from .recipes import Recipe, from_dict, recipe
 from .resume import restore, start_from, warn_if_machine_differs
@@ -85,8 +86,8 @@ def train(
     ``images`` is an ``ImageSet``, a folder, a zip, a name such as ``"atelier"``, or a point set.
     ``out`` is the run folder; without one nothing is written. ``steps`` stops after that many steps
     in total; schedules follow the recipe's total, so a run in slices (``resume=True``) equals one
-    run bit for bit on one machine with one thread count. ``init`` starts from the weights of a
-    model or run.
+    run: bit for bit on one CPU with one thread count, up to the order of sums on a GPU. ``init``
+    starts from the weights of a model or run; a run that is resumed ignores it.
     ``holdout`` sets pictures aside ("auto": max(64, 10 %)) that are never trained on.
 
     Raises ``GanBookError`` when pictures and recipe do not fit, when ``out`` holds another run, or
@@ -103,12 +104,15 @@ def train(
     with machine_settings(chosen):
         images = prepare_images(chosen, images, progress=progress and processes.is_main)
         split = images.split(holdout, seed=0) if isinstance(images, ImageSet) else None
-        saved = _open_folder(folder, chosen, images, split, seed, resume, processes)
+        facts = _facts(images, split, seed)
+        saved = _look(folder, chosen, facts, resume)
         precision = (
             saved[1].get("precision", "fp32")
             if saved
             else choose_precision(chosen, processes.device)
         )
+        if not processes.agree(precision == "bf16"):  # each has measured for itself
+            precision = "fp32"
         batches = Batches(
             images,
             None if split is None else split.train,
@@ -120,15 +124,20 @@ def train(
             flip=chosen.flip,
         )
         state = start_training(chosen, batches, processes, seed=seed, precision=precision)
-        journal = Journal(folder if processes.is_main else None, state, precision)
+        adapting = [] if state.controller is None else [Controlled(state, images, split)]
+        seconds = 0.0
         if saved:
-            warn_if_machine_differs(saved[1].get("environment", {}), journal.environment)
-            journal.seconds = restore(state, *saved)
-            journal.keep_until(state.step)
+            seconds = restore(state, *saved)
         elif init is not None:
             start_from(state, init)
-        watchers = _callbacks(state, journal, images, split, until, progress, callbacks)
+        _begin(folder, chosen, facts, processes)  # nothing is written before all of this fits
+        watchers: list[Any] = []
         try:
+            journal = Journal(folder if processes.is_main else None, state, precision)
+            journal.go_on(state, seconds)
+            if saved:
+                warn_if_machine_differs(saved[1].get("environment"), journal.environment)
+            watchers += _callbacks(state, journal, [*adapting, *callbacks], until, progress)
             run_steps(state, until, watchers)
             journal.guard.flush(state)
             journal.checkpoint(state)
@@ -174,49 +183,42 @@ def prepare_images(chosen: Recipe, images: Any, progress: bool = True) -> Any:
     return images
 
 
+class SampleGrids:
+    """Grids of 64 pictures from fixed latents, ``samples/<images seen>.png``; none for points."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "samples"
+
+    def __call__(self, state: TrainingState) -> None:
+        if not state.recipe.points:
+            from .plots import save_grid
+
+            self.folder.mkdir(exist_ok=True)
+            pictures = samples(state.average, state.recipe, 64, seed=0)
+            save_grid(pictures, self.folder / f"{state.images:010d}.png")
+
+
 def _callbacks(
-    state: TrainingState,
-    journal: Journal,
-    images: Any,
-    split: Split | None,
-    until: int,
-    progress: bool,
-    extra: Sequence[Callback],
+    state: TrainingState, journal: Journal, extra: Sequence[Callback], until: int, progress: bool
 ) -> list[Any]:
     """What happens after each step, in order; the checkpoint last, so that it holds all of it."""
     chosen = state.recipe
-    watchers: list[Any] = [journal.guard]
-    if state.controller is not None:
-        from .control import Controlled
-
-        watchers.append(Controlled(state, images, split))
-    watchers += list(extra)
+    watchers: list[Any] = [journal.guard, *extra]
     if journal.folder:
-        watchers.append(Every(chosen.steps_of(chosen.sample_every), journal.pictures))
+        watchers.append(Every(chosen.steps_of(chosen.sample_every), SampleGrids(journal.folder)))
     watchers.append(Every(chosen.steps_of(chosen.checkpoint_every), journal.checkpoint))
     if progress and state.processes.is_main:
         watchers.append(Progress(state, until))
     return watchers
 
 
-def _open_folder(
-    folder: Path | None,
-    chosen: Recipe,
-    images: Any,
-    split: Split | None,
-    seed: int,
-    resume: bool,
-    processes: Processes,
-) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Start a run folder, or open one to go on; returns the newest checkpoint, if any."""
-    if folder is None:
-        if resume:
-            raise GanBookError("resume needs a run folder; give out=.")
-        return None
-    data = {
+def _facts(images: Any, split: Split | None, seed: int) -> dict[str, Any]:
+    """What ``data.json`` says about the pictures of a run."""
+    name = getattr(images, "name", "points")
+    return {
         "seed": seed,
-        "source": getattr(images, "name", "points"),
-        "fingerprint": images.fingerprint() if isinstance(images, ImageSet) else "",
+        "source": name,
+        "fingerprint": images.fingerprint() if isinstance(images, ImageSet) else name,
         "licence": getattr(images, "licence", ""),
         "held_out": [] if split is None else split.held_out.tolist(),
         "validation": [] if split is None else split.validation.tolist(),
@@ -224,48 +226,65 @@ def _open_folder(
         "train": None if split is None else len(split.train),
         "report": images.report.to_dict() if getattr(images, "report", None) else None,
     }
-    begun = (folder / "recipe.json").exists()
-    processes.wait()  # all must have looked before the main process starts to write
-    if begun:
-        if not resume:
-            raise GanBookError(
-                f"{folder} already holds a run; go on with it by --resume (resume=True), "
-                "or choose another folder."
-            )
-        _same_run(folder, chosen, data)
-        found = files.newest_checkpoint(folder / "checkpoints")
-        return None if found is None else (found[0], found[1])
+
+
+def _look(
+    folder: Path | None, chosen: Recipe, facts: dict[str, Any], resume: bool
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The newest checkpoint to go on from, if any; a sentence where the folder cannot be used."""
+    if folder is None:
+        if resume:
+            raise GanBookError("resume needs a run folder; give out=.")
+        return None
     if folder.exists() and not folder.is_dir():
         raise GanBookError(f"{folder} is a file; the run needs a folder.")
-    if processes.is_main:
+    if not (folder / "recipe.json").exists():
+        return None
+    if not resume:
+        raise GanBookError(
+            f"{folder} already holds a run; go on with it by --resume (resume=True), "
+            "or choose another folder."
+        )
+    _same_run(folder, chosen, facts)
+    found = files.newest_checkpoint(folder / "checkpoints")
+    return None if found is None else (found[0], found[1])
+
+
+def _begin(
+    folder: Path | None, chosen: Recipe, facts: dict[str, Any], processes: Processes
+) -> None:
+    """Start the folder of a new run, by the main process, after all have looked into it."""
+    if folder is None:
+        return
+    processes.wait()
+    if processes.is_main and not (folder / "recipe.json").exists():
         try:
             for part in ("checkpoints", "samples"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            files.write_json(folder / "data.json", data)
+            files.write_json(folder / "data.json", facts)
             files.write_json(folder / "recipe.json", chosen.to_dict())
         except OSError as error:
             raise GanBookError(f"{folder} cannot be written ({error.strerror}).") from error
     processes.wait()
-    return None
 
 
-def _same_run(folder: Path, chosen: Recipe, data: dict[str, Any]) -> None:
+def _same_run(folder: Path, chosen: Recipe, facts: dict[str, Any]) -> None:
     """Refuse to go on with another recipe, other pictures or another seed than at the start."""
     before = from_dict(files.read_json(folder / "recipe.json"), where=str(folder / "recipe.json"))
-    if before.fingerprint() != chosen.fingerprint():
-        old, new = before.to_dict(), chosen.to_dict()
-        key = next(k for k in new if k not in ("name", "summary") and old[k] != new[k])
-        raise GanBookError(
-            f"{folder} was trained with {key} = {old[key]}, the recipe given now says {new[key]}; "
-            "resume with the same recipe or start a new folder."
-        )
+    old, new = before.to_dict(), chosen.to_dict()
+    for key in new:
+        if key not in ("name", "summary") and old[key] != new[key]:
+            raise GanBookError(
+                f"{folder} was trained with {key} = {old[key]}, the recipe given now says "
+                f"{new[key]}; resume with the same recipe or start a new folder."
+            )
     known = files.read_json(folder / "data.json")
     for key, what in (
-        ("fingerprint", "pictures"),
+        ("fingerprint", "set of pictures or points"),
         ("seed", "seed"),
-        ("held_out", "held-out pictures"),
+        ("held_out", "choice of held-out pictures (holdout)"),
     ):
-        if known.get(key) != data[key]:
+        if not isinstance(known, dict) or known.get(key) != facts[key]:
             raise GanBookError(f"{folder} was trained with another {what}; resume needs the same.")
 
 

@@ -131,7 +131,7 @@ def run_steps(state: TrainingState, until: int, callbacks: Sequence[Callback] = 
         for _ in range(state.recipe.d_steps):
             logs = state.update_d(state.batches.next(), state.draw(), state.weights)
         # a fresh real batch: G's relativistic loss must not reuse what D has just learned from
-        logs |= state.update_g(state.batches.next(), state.draw(), state.weights)
+        logs = logs | state.update_g(state.batches.next(), state.draw(), state.weights)
         update_average(state.average, state.generator, state.ema_decay())
         state.step += 1
         state.images += state.recipe.images_per_step
@@ -154,7 +154,8 @@ def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
 def build_networks(recipe: Recipe, seed: int) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator of a recipe, initialized from ``seed``, on the CPU.
 
-    The global random state is forked: what the caller draws afterwards does not change.
+    The global random state is forked: what the caller draws afterwards does not change. Raises
+    ``GanBookError`` for options that cannot be built or do not fit the recipe's samples.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -163,10 +164,13 @@ def build_networks(recipe: Recipe, seed: int) -> tuple[nn.Module, nn.Module]:
             (build_generator, recipe.generator),
             (build_discriminator, recipe.discriminator),
         ):
-            options: dict[str, Any] = {k: v for k, v in table.items() if k != "model"}
-            if not recipe.points:
-                options |= {"size": recipe.size, "channels": recipe.channels}
-            nets.append(build(table["model"], num_classes=recipe.num_classes, **options))
+            net = build(**recipe.network_options(table))
+            if net.sample_shape != recipe.sample_shape:
+                raise GanBookError(
+                    f"The recipe '{recipe.name}' wants samples {recipe.sample_shape}, its "
+                    f"'{table['model']}' is built for {net.sample_shape}; change its options."
+                )
+            nets.append(net)
     return nets[0], nets[1]
 
 
@@ -218,8 +222,8 @@ def start_training(
     ):
         optimizer = torch.optim.Adam(
             net.parameters(),
-            lr=torch.tensor(recipe.lr.start, device=device) if graphs else recipe.lr.start,
-            betas=(recipe.beta1, recipe.beta2.start),
+            lr=torch.tensor(recipe.lr.value(0), device=device) if graphs else recipe.lr.value(0),
+            betas=(recipe.beta1, recipe.beta2.value(0)),
             eps=recipe.eps,
             fused=recipe.fused or None,
             capturable=graphs,
@@ -247,7 +251,7 @@ def start_training(
         settings=settings,
         rng=torch.Generator(device).manual_seed(seed + 1),
         processes=processes,
-        controller=OverfittingController(target=recipe.augment_target)
+        controller=OverfittingController(target=recipe.augment_target, device=device)
         if recipe.augment == "adaptive"
         else None,
         p=torch.zeros((), device=device),
@@ -259,20 +263,28 @@ def start_training(
 def machine_settings(recipe: Recipe) -> Iterator[None]:
     """Threads as the recipe asks and full fp32 (no TF32) inside; everything put back after.
 
-    Second derivatives of the penalties lose too much to TF32's ten-bit mantissa.
+    Second derivatives of the penalties lose too much to TF32's ten-bit mantissa. Memory that runs
+    out inside, on the device or the host, becomes a ``GanBookError``.
     """
     threads = torch.get_num_threads()
-    tf32 = torch.backends.cudnn.allow_tf32
+    tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     benchmark = torch.backends.cudnn.benchmark
     if recipe.cpu_threads:
         torch.set_num_threads(recipe.cpu_threads)
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
     try:
         yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise GanBookError(
+                f"The recipe '{recipe.name}' does not fit into this device's memory; "
+                f"try a smaller batch_size than {recipe.batch_size} or a smaller recipe."
+            ) from error
+        raise
     finally:
         torch.set_num_threads(threads)
-        torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = benchmark
 
 
@@ -320,12 +332,9 @@ def diagnosis(state: TrainingState, averages: dict[str, float], bad: list[str]) 
     """One paragraph: what went wrong, when, and the three settings to try."""
     recipe = state.recipe
     what = f"{', '.join(bad)} not finite" if bad else f"d_loss {averages['d_loss']:.3g}"
-    penalized = state.settings.r1 or state.settings.r2 or state.settings.gp
-    advice = (
-        f"raise r1 and r2 (now {state.weights.r1.item():g} and {state.weights.r2.item():g})"
-        if penalized
-        else "add a gradient penalty (r1 and r2; this recipe has none)"
-    )
+    used = [name for name in Weights._fields if getattr(state.settings, name)]
+    now = " and ".join(f"{name} (now {getattr(state.weights, name).item():g})" for name in used)
+    advice = f"raise {now}" if used else "add a gradient penalty (this recipe has none: r1 and r2)"
     last = "or precision = 'fp32'" if state.settings.autocast else "or a larger batch"
     return (
         f"Training diverged by step {state.step} ({state.images} images): {what}. "

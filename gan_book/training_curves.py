@@ -5,7 +5,7 @@ differences of logits count: sigmoid(D) is no probability and a single logit nea
 The gap g = D(real) - D(fake) is what counts: at g = 0 D sees no difference and its loss is log 2;
 D's slope on a pair is sigmoid(-g), which falls below 1 % at g = log 99 = 4.6. Between 0 and 4.6 D
 is ahead and still learns. At the optimal D the mean gap is KL(p||q) + KL(q||p), because there D =
-log p/q + constant (Jolicoeur-Martineau, 2019, arXiv 1807.00734, for the loss; Huang et al., 2024,
+log p/q + constant (Jolicoeur-Martineau, 2018, arXiv 1807.00734, for the loss; Huang et al., 2024,
 arXiv 2501.05441, for pairing with R1 and R2). A curve can only warn; whether pictures are good is
 decided by looking and measuring.
 """

@@ -1,4 +1,4 @@
-"""What all tests share: one thread, the tier cpu, markers that skip with a reason, counted skips."""
+"""What all tests share: one thread, the tier cpu, markers that skip with a reason."""
 
 from __future__ import annotations
 

@@ -197,13 +197,22 @@ def test_optimizer_round_trip_in_the_parameters_own_layout():
             files.load_optimizer(fresh, names, broken, "It")
 
 
+def test_a_damaged_later_checkpoint_never_pushes_out_the_good_one(tmp_path):
+    for step in (8, 12):
+        files.save_tensors(files.checkpoint_path(tmp_path, step), {}, {"step": step})
+    files.checkpoint_path(tmp_path, 30).write_bytes(b"torn")
+    files.retain(tmp_path, 1, files.checkpoint_path(tmp_path, 12))
+    assert [int(p.stem[5:]) for p in files.checkpoint_files(tmp_path)] == [12, 30]
+
+
 def test_newest_readable_checkpoint_and_retention(tmp_path):
     assert files.newest_checkpoint(tmp_path) is None
     for step in (1, 2, 30, 1000):
         files.save_tensors(files.checkpoint_path(tmp_path, step), {}, {"step": step})
     leftover = tmp_path / ".step-000000005.safetensors.999999999.tmp"
     leftover.write_bytes(b"half")
-    files.retain(tmp_path, 2)
+    files.retain(tmp_path, 2, files.checkpoint_path(tmp_path, 1000))
+    files.remove_leftovers(tmp_path)
     assert [p.name for p in files.checkpoint_files(tmp_path)] == [
         "step-000000030.safetensors",
         "step-000001000.safetensors",

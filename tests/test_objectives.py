@@ -340,16 +340,3 @@ def test_draws_of_other_settings_get_a_sentence():
     ):
         with pytest.raises(GanBookError, match=words):
             DiscriminatorObjective(Negative(), TwoSlopes(), settings)(batch, draws, weights())
-
-
-def test_batch_normalization_in_the_discriminator():
-    """Trains with the autograd engine; the engine func is refused at once."""
-    d = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
-    d.double()
-    batch, draws = points()
-    value, _ = DiscriminatorObjective(Negative(), d, ObjectiveSettings())(batch, draws, weights())
-    value.backward()
-    assert d[0].weight.grad.abs().max() > 0
-    GeneratorObjective(Negative(), d, ObjectiveSettings())(batch, draws, weights())[0].backward()
-    with pytest.raises(GanBookError, match="batch normalization"):
-        DiscriminatorObjective(Negative(), d, ObjectiveSettings(engine="func"))

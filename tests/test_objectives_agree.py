@@ -14,9 +14,24 @@ from safetensors.torch import load_file
 from torch import nn
 
 from gan_book import losses
-from gan_book.objectives import DiscriminatorObjective, GeneratorObjective, ObjectiveSettings
+from gan_book.data.batches import Batch
+from gan_book.errors import GanBookError
+from gan_book.objectives import (
+    DiscriminatorObjective,
+    Draws,
+    GeneratorObjective,
+    ObjectiveSettings,
+)
 from tests.helpers import obj_process
-from tests.helpers.obj_networks import POLICY, Smooth, gradients, inputs, networks, weights
+from tests.helpers.obj_networks import (
+    POLICY,
+    Negative,
+    Smooth,
+    gradients,
+    inputs,
+    networks,
+    weights,
+)
 
 ALL = ObjectiveSettings(loss="relativistic", r1=True, r2=True, gp=True, policy=POLICY)
 BOTH = (DiscriminatorObjective, GeneratorObjective)
@@ -173,3 +188,17 @@ def test_two_processes_equal_the_joint_batch(tmp_path):
         tolerance = 1e-10 if group == "train" else 1e-5
         difference = (value - expected).abs().max() / expected.abs().max().clamp_min(1e-3)
         assert difference < tolerance, name
+
+
+def test_batch_normalization_in_the_discriminator():
+    """Trains with the autograd engine; the engine func is refused at once."""
+    d = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
+    d.double()
+    batch = Batch(torch.linspace(0.1, 1.0, 12, dtype=torch.float64).view(6, 2))
+    draws = Draws(torch.ones(6, 2, dtype=torch.float64).cumsum(0))
+    value, _ = DiscriminatorObjective(Negative(), d, ObjectiveSettings())(batch, draws, weights())
+    value.backward()
+    assert d[0].weight.grad.abs().max() > 0
+    GeneratorObjective(Negative(), d, ObjectiveSettings())(batch, draws, weights())[0].backward()
+    with pytest.raises(GanBookError, match="batch normalization"):
+        DiscriminatorObjective(Negative(), d, ObjectiveSettings(engine="func"))

@@ -12,6 +12,8 @@ import torch
 
 import gan_book as gb
 from gan_book import checkpoints as files
+from gan_book.errors import GanBookError
+from gan_book.processes import Processes, start_processes
 from tests.tiny import ADAPTIVE, pictures, tiny
 
 SCRIPT = """
@@ -39,6 +41,24 @@ def launch(tmp_path: Path, *arguments: str) -> None:
         env=environment, cwd=root, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_several_processes_without_accelerate_get_a_sentence(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(GanBookError, match="pip install accelerate"):
+        start_processes("cpu")
+
+
+def test_processes_agree_only_if_all_do():
+    class Two:
+        def reduce(self, values, kind):
+            return (values + 1) / 2  # the other process says yes
+
+    pair = Processes(0, 2, torch.device("cpu"), Two())
+    alone = Processes(0, 1, torch.device("cpu"))
+    assert [pair.agree(True), pair.agree(False)] == [True, False]
+    assert [alone.agree(True), alone.agree(False)] == [True, False]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 
 import gan_book as gb
 from gan_book import checkpoints as files
+from gan_book.data.toys import grid, ring
 from gan_book.errors import GanBookError
 from gan_book.model import latents
 from gan_book.probe import dry_run, measure_precision
@@ -95,6 +97,80 @@ def test_a_resume_forgets_work_after_the_checkpoint(tmp_path):
     run = train(tmp_path / "run", 10, resume=True)
     assert [entry["step"] for entry in run.log] == [2, 4, 6, 8, 10]
     assert gb.load_run(tmp_path / "run").log == run.log
+
+
+def test_a_kill_before_the_first_checkpoint_leaves_no_double_lines(tmp_path):
+    train(tmp_path / "run", 2)
+    files.checkpoint_files(tmp_path / "run" / "checkpoints")[-1].unlink()
+    half = tmp_path / "run" / ".generator.safetensors.999999.tmp"
+    half.write_bytes(b"half")
+    run = train(tmp_path / "run", 4, resume=True)
+    assert [entry["step"] for entry in gb.load_run(run.folder).log] == [2, 4]
+    assert not half.exists()
+
+
+def test_speed_after_a_resume_counts_this_slice_only(tmp_path):
+    train(tmp_path / "run", 4)
+    log = tmp_path / "run" / "log.jsonl"
+    log.write_text(log.read_text().splitlines()[0] + "\n")  # the checkpoint is two steps ahead
+    entry = train(tmp_path / "run", 6, resume=True).log[-1]
+    speed = 2 * 8 / (entry["seconds"] - last_checkpoint_seconds(tmp_path / "run", 4))
+    assert entry["images_per_second"] == pytest.approx(speed, rel=0.2)
+
+
+def last_checkpoint_seconds(folder: Path, step: int) -> float:
+    return files.load_tensors(files.checkpoint_path(folder / "checkpoints", step))[1]["seconds"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"recipe": tiny(**ADAPTIVE), "holdout": 0},
+        {"recipe": tiny(generator={"model": "dcgan", "depth": 1})},
+        {"init": "nobody"},
+    ],
+    ids=["holdout", "network", "init"],
+)
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path, options):
+    with pytest.raises(GanBookError):
+        train(tmp_path / "run", 2, **options)
+    assert not (tmp_path / "run").exists()
+    train(tmp_path / "run", 2)
+
+
+def test_points_of_another_set_are_refused(tmp_path):
+    train(tmp_path / "run", 1, "ring", ring())
+    with pytest.raises(GanBookError, match="another set of pictures or points"):
+        train(tmp_path / "run", 2, "ring", grid(), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("environment", []), ("step", float("inf")), ("seconds", None), ("precision", [1])],
+)
+def test_hostile_facts_in_a_checkpoint_never_give_a_traceback(tmp_path, monkeypatch, key, value):
+    train(tmp_path / "run", 2)
+    found = files.newest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert found is not None
+    changed = (found[0], {**found[1], key: value}, found[2])
+    monkeypatch.setattr(files, "newest_checkpoint", lambda folder: changed)
+    if key in ("step", "seconds"):
+        with pytest.raises(GanBookError, match="damaged"):
+            train(tmp_path / "run", 4, resume=True)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert train(tmp_path / "run", 4, resume=True).steps == 4
+
+
+def test_a_checkpoint_from_another_kind_of_device_is_not_called_damaged(tmp_path):
+    train(tmp_path / "run", 2)
+    path = files.checkpoint_files(tmp_path / "run" / "checkpoints")[-1]
+    tensors, meta = files.load_tensors(path)
+    tensors["draws.rng"] = torch.zeros(16, dtype=torch.uint8)  # as long as a CUDA generator's
+    files.save_tensors(path, tensors, meta)
+    with pytest.raises(GanBookError, match="another kind of device"):
+        train(tmp_path / "run", 4, resume=True)
 
 
 def test_resume_refuses_what_would_not_be_the_same_run(tmp_path):
@@ -220,7 +296,11 @@ def test_samples_by_seed_prefix_and_label(tmp_path):
     given = run.sample(8, labels=torch.arange(8) % 4)
     assert torch.equal(by_turn, given)
     assert not torch.equal(run.sample(8, labels=1), by_turn)
-    for bad in ({"n": 0}, {"n": 10**9}, {"n": 2, "labels": 4}, {"n": 2, "labels": torch.zeros(3)}):
+    assert torch.equal(run.sample(8, labels=[0, 1, 2, 3] * 2), by_turn)
+    for bad in (
+        {"n": 0}, {"n": 10**9}, {"n": 2, "labels": 4}, {"n": 2, "labels": torch.zeros(3)},
+        {"n": 2, "labels": "ab"}, {"n": 2, "batch_size": 0},
+    ):  # fmt: skip
         with pytest.raises(GanBookError):
             run.sample(**bad)
     with pytest.raises(GanBookError, match="no classes"):

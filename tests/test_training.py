@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import gan_book as gb
-from gan_book import training
+from gan_book import augment, training
 from gan_book.data.batches import Batches
 from gan_book.data.toys import ring
 from gan_book.errors import GanBookError
@@ -261,11 +261,18 @@ def test_devices():
 
 
 def test_machine_settings_are_put_back():
-    before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
-    with training.machine_settings(tiny(cpu_threads=1)):
-        assert torch.get_num_threads() == 1
-        assert not torch.backends.cudnn.allow_tf32
-    assert (torch.get_num_threads(), torch.backends.cudnn.allow_tf32) == before
+    matmul = torch.backends.cuda.matmul
+    before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32, matmul.allow_tf32
+    try:
+        matmul.allow_tf32 = True
+        with training.machine_settings(tiny(cpu_threads=1)):
+            assert torch.get_num_threads() == 1
+            assert not torch.backends.cudnn.allow_tf32
+            assert not matmul.allow_tf32
+        assert matmul.allow_tf32
+    finally:
+        matmul.allow_tf32 = before[2]
+    assert (torch.get_num_threads(), torch.backends.cudnn.allow_tf32, matmul.allow_tf32) == before
 
 
 def test_bf16_trains_close_to_fp32():
@@ -293,3 +300,54 @@ def test_compiled_training_follows_eager(tmp_path):
         run_steps(state, 20)
     assert torch.allclose(vector(eager.generator), vector(compiled.generator), atol=1e-3)
     assert torch.allclose(vector(eager.discriminator), vector(compiled.discriminator), atol=1e-3)
+
+
+def test_the_controller_lives_where_training_does(monkeypatch):
+    """p on the CPU and logits on a GPU cannot be added in place."""
+    places = []
+
+    def controller(**options):
+        places.append(options.get("device"))
+        return augment.OverfittingController(**options)
+
+    monkeypatch.setattr(training, "OverfittingController", controller)
+    start(tiny(**ADAPTIVE))
+    assert places == [CPU.device]
+
+
+def test_a_recorded_graph_keeps_its_own_logs():
+    """The loop joins both logs in a new dict: a recorded update returns the same one each time."""
+    state = start()
+    own = {"d_loss": torch.tensor(1.0)}
+    state.update_d = lambda *_: own
+    run_steps(state, 1)
+    assert set(own) == {"d_loss"}
+
+
+def test_a_ramp_over_no_images_begins_at_its_end():
+    state = start(tiny(beta2={"start": 0.5, "end": 0.9, "images": 0}))
+    assert state.optimizer_d.param_groups[0]["betas"] == (0.0, 0.9)
+
+
+def test_networks_that_do_not_fit_the_samples_get_a_sentence():
+    for side, option in (("generator", "out"), ("discriminator", "inputs")):
+        with pytest.raises(GanBookError, match=r"wants samples \(2,\)"):
+            build_networks(gb.recipe("ring", **{side: {option: 3}}), 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("x: can't allocate memory: y")],
+)
+def test_memory_that_runs_out_gets_a_sentence(error):
+    def too_large(state, logs):
+        raise error
+
+    with pytest.raises(GanBookError, match="smaller batch_size than 8"):
+        gb.train(tiny(), pictures(), steps=1, progress=False, callbacks=[too_large])
+
+
+def test_the_diagnosis_names_the_penalty_in_use():
+    state = start(tiny(r1=0.0, r2=0.0, gp=5.0))
+    state.set_schedules()
+    assert "raise gp (now 5)" in training.diagnosis(state, {"d_loss": math.nan}, ["d_loss"])

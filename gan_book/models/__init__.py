@@ -1,11 +1,10 @@
 """Networks only: generators make samples, discriminators give one logit for each.
 
 ``build_generator("dcgan", size=32, channels=3)`` and its twin take what recipes say and refuse
-what cannot be built with one sentence. G: z (N, z_dim), labels (N,) int64 or None -> (N, C, H,
-W), or (N, 2) for the MLP. D: the same samples, labels -> (N,) logits. All have the attributes
-``size``, ``channels``,
-``num_classes`` and ``sample_shape``, generators also ``z_dim``. Without classes labels are
-ignored. Networks initialize themselves from torch's global generator.
+what cannot be built with one sentence. G: z (N, z_dim), labels (N,) int64 or None -> (N, C, H, W),
+or (N, 2) for the MLP. D: the same samples, labels -> (N,) logits. All have the attributes ``size``,
+``channels``, ``num_classes`` and ``sample_shape``, generators also ``z_dim``. Without classes
+labels are ignored. Networks initialize themselves from torch's global generator.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ def build_generator(
     ``size`` is (H, W) or one side in pixels; ``options`` are the keywords of the kind's
     constructor.
     Raises ``GanBookError`` for unknown kinds and options, impossible values, and networks of more
-    than
-    ``MAX_PARAMETERS`` parameters, before any memory is taken.
+    than ``MAX_PARAMETERS`` parameters, before any memory is taken.
     """
     return _build("generator", GENERATORS, model, size, channels, num_classes, options)
 

@@ -144,9 +144,9 @@ class DCGANDiscriminator(nn.Module):
     Each stage halves the resolution by a 4 x 4 convolution with stride 2 down to the grid from
     which G starts; a linear layer reads the logit. It has no bias: relativistic losses only see
     differences of logits, so a last bias would never move. ``width`` channels at the highest
-    resolution, doubled at each lower one up to
-    ``max_width`` (default 8 width). ``batch_norm`` normalizes all stages but the first, couples
-    the samples of a batch and so does not go with gradient penalties; it is off by default.
+    resolution, doubled at each lower one up to ``max_width`` (default 8 width). ``batch_norm``
+    normalizes all stages but the first, couples the samples of a batch and so does not go with
+    gradient penalties; it is off by default.
     Conditional: projection (Miyato and Koyama, 2018), the inner product of the mean features with
     a learned vector for the label, times 1/sqrt(features), is added to the logit.
     ``size=64, batch_norm=True``, the network of 2015, has 2,765,568 parameters.

@@ -84,8 +84,7 @@ class MLPDiscriminator(nn.Module):
 
     By default 4 x 64 hidden units: 12,736 parameters. The last layer has no bias: relativistic
     losses only see differences of logits, so it would never move. A label joins x as a learned
-    vector of
-    ``embedding`` numbers (default: ``width``). ``size`` and ``channels`` are ignored.
+    vector of ``embedding`` numbers (default: ``width``). ``size`` and ``channels`` are ignored.
     Raises ``GanBookError`` for impossible options.
     """
 

@@ -82,7 +82,7 @@ def _read(source: str) -> tuple[dict[str, Any], str]:
         default_name = path.stem
     try:
         table = tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits
         raise GanBookError(f"{source} is not valid TOML: {error}.") from error
     table.setdefault("name", default_name)
     return table, f"recipe '{default_name}'"

@@ -132,6 +132,12 @@ class Recipe:
         """The number of steps, at least one, in which about ``images`` images are seen."""
         return max(1, round(images / self.images_per_step))
 
+    def network_options(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """All keywords of ``models.build_generator`` or its twin, for ``generator`` or
+        ``discriminator`` as ``table``."""
+        options = {**table, "num_classes": self.num_classes}
+        return options if self.points else options | {"size": self.size, "channels": self.channels}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, text, lists and dicts for JSON; ``from_dict`` reads it back."""
         table: dict[str, Any] = {}
@@ -185,6 +191,16 @@ def _consistent(recipe: Recipe, where: str) -> Recipe:
             f"{where}: augment is '{recipe.augment}' but policy is empty; name operations such as "
             "policy = ['color', 'translation', 'cutout']."
         )
+    if recipe.augment == "fixed" and recipe.augment_p.start + recipe.augment_p.end == 0:
+        raise GanBookError(
+            f"{where}: augment is 'fixed' but augment_p is 0, which augments nothing; "
+            "set augment_p, for example to 0.3."
+        )
+    if recipe.augment != "fixed" and recipe.augment_p != Ramp(0.0, 0.0):
+        raise GanBookError(
+            f"{where}: augment_p has no effect where augment is '{recipe.augment}'; "
+            "remove it or set augment to 'fixed'."
+        )
     if recipe.points and (recipe.policy or recipe.flip):
         raise GanBookError(f"{where}: points in the plane cannot be flipped or augmented.")
     if recipe.cuda_graphs and not recipe.beta2.constant:
@@ -199,6 +215,9 @@ def _consistent(recipe: Recipe, where: str) -> Recipe:
     for side in ("generator", "discriminator"):
         if "model" not in getattr(recipe, side):
             raise GanBookError(f"{where}: [{side}] must name its 'model', for example 'dcgan'.")
+        for key in ("size", "channels", "num_classes"):
+            if key in getattr(recipe, side):
+                raise GanBookError(f"{where}: '{key}' belongs to the recipe, not to its [{side}].")
     if (recipe.discriminator["model"] == "mlp") != recipe.points:
         raise GanBookError(
             f"{where}: an 'mlp' makes points, so both networks must be one, or none."
@@ -243,7 +262,10 @@ def _convert(f: dataclasses.Field[Any], value: Any, where: str) -> Any:
 
 
 def _show(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -287,7 +309,7 @@ def _ramp(value: Any, what: str, limits: Mapping[str, Any]) -> Ramp:
 
 
 def _options(value: Any, what: str) -> dict[str, Any]:
-    """A network's table: text, numbers, true/false or lists of them; the network checks the rest."""
+    """A network's table: text, numbers, booleans or lists of them; the network checks the rest."""
     if not isinstance(value, Mapping):
         raise GanBookError(
             f"{what} must be a table such as {{ model = 'dcgan' }}, not {_show(value)}."

@@ -108,6 +108,8 @@ def test_phone_width_does_not_scroll_sideways(browser, site, name, dark):
                 const limit = document.documentElement.clientWidth;
                 const inBox = element => {
                     let e = element;
+                    // drawers beside the page
+                    if (getComputedStyle(e).position === 'fixed') return true;
                     while ((e = e.parentElement) && e !== document.body) {
                         const style = getComputedStyle(e);
                         if (['auto', 'scroll', 'hidden'].includes(style.overflowX)
@@ -140,6 +142,21 @@ def test_math_is_typeset(browser, base, name):
         assert formulas.count() >= page.locator(".math").count()
         assert page.locator("mjx-merror").count() == 0, page.locator("mjx-merror").all_inner_texts()
         assert page.locator(".math").first.bounding_box()["height"] > 5
+    finally:
+        page.context.close()
+
+
+@pytest.mark.parametrize("name", notebooks.toc_files())
+def test_wide_formulas_can_be_scrolled_to_their_beginning(browser, site, name):
+    page, _, _ = visit(browser, f"{site}{name}.html", size="phone")
+    try:
+        hidden = page.evaluate(
+            """() => [...document.querySelectorAll('div.math')].filter(box =>
+                [...box.querySelectorAll('mjx-container')].some(inner =>
+                    inner.getBoundingClientRect().left < box.getBoundingClientRect().left - 1)
+            ).map(box => box.id || box.textContent.slice(0, 40))"""
+        )
+        assert hidden == []
     finally:
         page.context.close()
 

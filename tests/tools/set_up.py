@@ -93,7 +93,7 @@ def version_of(venv: str) -> tuple[int, ...] | None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Set the environment up if it is not; return the exit status."""
-    sentence = too_old(sys.version_info)
+    sentence = too_old(tuple(sys.version_info[:3]))
     if sentence:
         print(sentence, file=sys.stderr)
         return 2

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -40,7 +43,7 @@ def test_set_up_is_not_repeated(tmp_path, monkeypatch, capsys):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     here = set_up.constraints_for(sys.version_info, str(ROOT / "tests" / "constraints"))
     stamp = set_up.wanted(PROJECT, here, oldest=False)
-    (venv / set_up.STAMP).write_text(__import__("json").dumps(stamp), encoding="utf-8")
+    (venv / set_up.STAMP).write_text(json.dumps(stamp), encoding="utf-8")
     real = subprocess.run
 
     def no_pip(command, *args, **kwargs):
@@ -184,3 +187,37 @@ def test_ci_run_hides_no_status():
     assert "|| true" not in text
     done = subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "status"), [("nothing", 0), ("setup", 2), ("book", 2), ("test", 2)]
+)
+def test_ci_run_ends_with_the_status_of_what_failed(tmp_path, target, status):
+    """The real script with a stand-in for make, which fails at one target."""
+    for name in (".ci/run", "tests/tools/offline.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    fake = (
+        "#!/bin/bash\necho make $1\n"
+        "[ $1 != test ] || echo '===== 3 passed, 1 skipped in 2.00s ====='\n"
+        f"[ $1 != {target} ] || exit 2\n"
+    )
+    for name, text in (("make", fake), ("chromium", "#!/bin/bash\n")):
+        (tools / name).write_text(text, encoding="utf-8")
+        (tools / name).chmod(0o755)
+    environment = os.environ | {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "PYTHON": sys.executable,
+    }
+    done = subprocess.run(
+        ["bash", str(tmp_path / ".ci" / "run")], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    if target in ("nothing", "test"):
+        assert done.stdout.rstrip().endswith("3 passed, 1 skipped in 2.00s =====")
+    else:
+        assert "make test" not in done.stdout

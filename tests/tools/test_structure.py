@@ -50,7 +50,6 @@ ROOM_OF = {
     "doctor": "training",  # a run records what the machine is
     "training": "training",
     "checkpoints": "training",
-    "runs": "training",
     "model": "training",
     "processes": "training",
     "probe": "training",
@@ -63,13 +62,14 @@ ROOM_OF = {
     "latents": "latents",
     "plots": "pictures",
     "style": "pictures",
-    "film": "pictures",
+    "animation": "pictures",
     "training_curves": "pictures",
     "widgets": "pictures",
-    # what the first cell of a notebook needs; setup switches the figure style on
+    # what the first cell of a notebook needs; session switches the figure style on
     "claims": "base",
     "results": "base",
-    "setup": "pictures",
+    "session": "pictures",
+    "runs": "out",  # wires training, files and sample grids together
     "export": "out",
     "provenance": "out",
     "cli": "out",

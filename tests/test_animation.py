@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import io
 import re
 
@@ -12,12 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-import gan_book
+from gan_book.animation import BUDGET, ICONS, MOST_FRAMES, film
 from gan_book.errors import GanBookError
-
-film = gan_book.film  # the function; importing the module of that name first would hide it
-players = importlib.import_module("gan_book.film")
-BUDGET, ICONS, MOST_FRAMES = players.BUDGET, players.ICONS, players.MOST_FRAMES
 
 
 def frames(n: int, size: int = 16, channels: int = 3) -> torch.Tensor:

@@ -1,5 +1,4 @@
-"""Films that play in a notebook and in the built page: pictures or figures, no video codec, no
-network.
+"""Films that play in a notebook and in the built page, without video codec or network.
 
 The player is matplotlib's (``Animation.to_jshtml``) with three changes: its link to an icon font
 on a CDN is taken out and the buttons are labeled in text; the frames are our own, stored at their
