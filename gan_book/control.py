@@ -56,7 +56,10 @@ class Controlled:
         def judge(x: Tensor, y: Tensor | None) -> Tensor:
             return state.discriminator(augment.apply(x, draws), y if recipe.num_classes else None)
 
+        # in eval mode: held-out pictures must not enter a batch norm's running statistics
+        state.discriminator.eval()
         logits = judge(seen, seen_labels), judge(held, labels), judge(fake, labels)  # (n,) each
+        state.discriminator.train()
         state.p.copy_(state.controller.update(*logits))
 
     def _pick(

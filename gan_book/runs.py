@@ -128,6 +128,10 @@ def train(
         seconds = 0.0
         if saved:
             seconds = restore(state, *saved)
+            if steps is not None and steps < state.step:
+                raise GanBookError(
+                    f"{folder} is at step {state.step} already; ask for more steps than {steps}."
+                )
         elif init is not None:
             start_from(state, init)
         _begin(folder, chosen, facts, processes)  # nothing is written before all of this fits

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gan_book as gb
+from gan_book import augment, losses
 from gan_book.errors import GanBookError
 from gan_book.models import build_discriminator, build_generator
-from gan_book.recipes import Ramp, from_dict, recipe, recipe_names, recipes
+from gan_book.recipes import Ramp, from_dict, recipe, recipe_names, recipes, schema
 from tests.tiny import TINY, tiny
 
 EXAMPLES = int(os.environ.get("GAN_BOOK_FUZZ", "500"))
@@ -44,6 +45,12 @@ def test_shipped_recipes_are_whole_and_buildable(name):
             options = {k: v for k, v in table.items() if k != "model"}
             shape = {} if chosen.points else {"size": chosen.size, "channels": chosen.channels}
             build(table["model"], num_classes=chosen.num_classes, **shape, **options)
+
+
+def test_the_schema_knows_the_losses_and_policies_there_are():
+    """The schema repeats the names, so that listing recipes does not import torch."""
+    assert set(schema.LOSSES) == set(losses.LOSSES)
+    assert set(schema.POLICIES) == set(augment.POLICIES)
 
 
 def test_recipes_lists_every_file():

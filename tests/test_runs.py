@@ -184,6 +184,8 @@ def test_resume_refuses_what_would_not_be_the_same_run(tmp_path):
     ):
         with pytest.raises(GanBookError, match=needle):
             train(tmp_path / "run", 8, **options)
+    with pytest.raises(GanBookError, match="is at step 4 already"):
+        train(tmp_path / "run", 2, resume=True)
     with pytest.raises(GanBookError, match="resume needs a run folder"):
         train(None, 4, resume=True)
     assert train(tmp_path / "run", 4, resume=True).steps == 4
