@@ -156,13 +156,13 @@ def player(
     page, count = re.subn(r'"data:image/[^"]*"', lambda _: f'"{next(own)}"', page)
     if count != len(uris) or "http" in page.replace("".join(uris), "") or "fa-" in page:
         raise RuntimeError(
-            "This version of matplotlib writes another film player; film.py must follow it."
+            "This version of matplotlib writes another film player; animation.py must follow it."
         )
     digest = hashlib.sha256(repr((tuple(uris), fps, width, caption)).encode()).hexdigest()[:32]
     found = re.search(r'id="_anim_img([0-9a-f]{32})"', page)
     if found is None:
         raise RuntimeError(
-            "This version of matplotlib writes another film player; film.py must follow it."
+            "This version of matplotlib writes another film player; animation.py must follow it."
         )
     page = page.replace(found.group(1), digest)
     style = f"width:{width}px;max-width:100%;height:auto;" + (
@@ -174,6 +174,8 @@ def player(
     page = page.replace(
         'class="anim-slider"', 'class="anim-slider" aria-label="Frame" style="max-width:100%"'
     )
+    # on a phone the buttons wrap instead of leaving the page
+    page = page.replace(".animation {", ".animation {\n    max-width: 100%;", 1)
     if caption:
         page = page.replace(
             '<div class="anim-controls">',

@@ -199,6 +199,8 @@ def measure(name: str, variants: dict[str, dict[str, Any]], arguments: Any) -> N
     device = resolve_device(arguments.device)
     # the plain loop has neither augmentation nor flips, so ours is measured without them
     base = recipe(name, policy=[], augment="none", flip=False, precision="fp32")
+    if arguments.batch_size:
+        base = recipe(base, batch_size=arguments.batch_size)
     images = pictures(base)
     for variant, changes in variants.items():
         chosen = recipe(base, **changes)
@@ -258,6 +260,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of one block")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=0, help="instead of the recipe's")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if arguments.threads:
