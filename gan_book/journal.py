@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -117,7 +118,15 @@ class Progress:
         from tqdm.auto import tqdm
 
         per_step = state.recipe.images_per_step
-        self.bar = tqdm(total=until * per_step, initial=state.images, unit="img", unit_scale=True)
+        # in a log file a line every ten seconds is enough; a terminal or a notebook shows it live
+        live = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self.bar = tqdm(
+            total=until * per_step,
+            initial=state.images,
+            unit="img",
+            unit_scale=True,
+            mininterval=0.1 if live else 10.0,
+        )
 
     def __call__(self, state: TrainingState, logs: dict[str, Tensor]) -> None:
         self.bar.update(state.recipe.images_per_step)

@@ -230,7 +230,7 @@ def start_training(
         )
         objective = objective_class(generator, discriminator, settings)
         if recipe.compile:
-            objective = torch.compile(objective, fullgraph=True)  # type: ignore[assignment]
+            objective = torch.compile(objective, fullgraph=True, dynamic=False)  # type: ignore[assignment]
         update: Any = Update(processes.wrap(objective), optimizer, loss_name)
         if graphs:
             from .graphs import GraphedUpdate

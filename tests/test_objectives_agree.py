@@ -76,7 +76,7 @@ def run(kind, settings, dtype, compiled=False):
     batch, draws = inputs(settings, g, dtype=dtype)
     objective = kind(g, d, settings)
     if compiled:
-        objective = torch.compile(objective, backend="aot_eager", fullgraph=True)
+        objective = torch.compile(objective, backend="aot_eager", fullgraph=True, dynamic=False)
     value, logs = objective(batch, draws, weights(0.5, 0.25, 2.0, dtype))
     value.backward()
     return {"loss": value.detach(), **logs, **gradients(trained(kind, g, d))}
@@ -100,7 +100,7 @@ def test_compiled_equals_eager(kind):
     torch.testing.assert_close(compiled, eager, rtol=1e-10, atol=1e-12)
     g, d = networks(torch.float32)
     objective = kind(g, d, settings)
-    whole = torch.compile(objective, backend="aot_eager", fullgraph=True)
+    whole = torch.compile(objective, backend="aot_eager", fullgraph=True, dynamic=False)
     whole(*inputs(settings, g, dtype=torch.float32), weights(dtype=torch.float32))
     with torch.compiler.set_stance("fail_on_recompile"):
         for seed, p, weight in ((3, 0.0, 10.0), (4, 1.0, 0.0)):

@@ -160,7 +160,7 @@ def test_autograd_engine_refuses_to_be_compiled():
         _, gradient = penalties.logits_and_gradient(lambda t: t.square().sum(1), v, "autograd")
         return penalties.squared_norm(gradient)
 
-    compiled = torch.compile(penalty, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(penalty, backend="aot_eager", fullgraph=True, dynamic=False)
     with pytest.raises(Exception, match="cannot be compiled"):
         compiled(normal(3, 2))
 

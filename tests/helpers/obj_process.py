@@ -34,7 +34,7 @@ VARIANTS = {
 
 def wrap(objective: nn.Module, world: int, compiled: bool) -> nn.Module:
     if compiled:
-        objective = torch.compile(objective, backend="aot_eager", fullgraph=True)
+        objective = torch.compile(objective, backend="aot_eager", fullgraph=True, dynamic=False)
     return DistributedDataParallel(objective) if world > 1 else objective
 
 

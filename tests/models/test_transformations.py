@@ -55,7 +55,7 @@ def test_compiled_penalty_equals_eager(case: Case) -> None:
     d = wake(case.build(3)[1])
     x = case.samples(3)
     expected = gradients(penalty_by_autograd, d, x)
-    compiled = torch.compile(penalty_by_func, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(penalty_by_func, backend="aot_eager", fullgraph=True, dynamic=False)
     torch.testing.assert_close(gradients(compiled, d, x), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -63,7 +63,7 @@ def test_compiled_penalty_equals_eager(case: Case) -> None:
 def test_compiled_generator_equals_eager(case: Case) -> None:
     g = wake(case.build(3)[0])
     z = torch.randn(3, g.z_dim)
-    compiled = torch.compile(g, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(g, backend="aot_eager", fullgraph=True, dynamic=False)
     torch.testing.assert_close(compiled(z, LABELS), g(z, LABELS), rtol=1e-5, atol=1e-6)
 
 
