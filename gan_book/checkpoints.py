@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 import warnings
 from collections.abc import Mapping
@@ -21,35 +20,10 @@ import torch
 from torch import Tensor
 
 from .errors import GanBookError
+from .machine import write_atomically
 
 FORMAT = "gan-book-1"
 LARGEST_HEADER = 50_000_000
-
-
-def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
-    """Write ``data`` to ``path`` whole or not at all; ``OSError`` leaves the old file in place."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system can open folders (not on Windows)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -1,9 +1,4 @@
-"""What this machine can do, what is missing, and what to do about it: ``gan-book doctor``.
-
-``environment()`` is the record that travels with every run and every result file: versions,
-device, processor capability and thread count, because two runs agree bit for bit only where these
-agree. It holds no host name, user name or path.
-"""
+"""What this machine can do, what is missing, and what to do about it: ``gan-book doctor``."""
 
 from __future__ import annotations
 
@@ -23,10 +18,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    import torch
+from gan_book.machine import cpu_name
 
-PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "matplotlib", "accelerate")
+if TYPE_CHECKING:
+    pass
 
 # package to import -> (needed for, how to install it, training cannot work without it)
 NEEDS: Mapping[str, tuple[str, str, bool]] = {
@@ -57,56 +52,6 @@ class Finding(NamedTuple):
     subject: str
     text: str
     fatal: bool = False  # training cannot work
-
-
-def version(package: str) -> str | None:
-    """The installed version of a distribution without importing it, or None."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def cpu_name() -> str:
-    """The processor's model name, as far as the system tells it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return match.group(1).strip() if match else (platform.processor() or platform.machine())
-
-
-def environment(device: str | torch.device | None = None) -> dict[str, object]:
-    """What a result depends on besides recipe, data and seed; JSON-ready, stored in each run
-    folder.
-
-    ``device`` is the device of the run (default: CUDA if there is one). Keys: ``python``,
-    ``platform``, ``packages`` (name -> version or None), ``device``, ``device_name``,
-    ``cpu_name``, ``cpu_capability`` (the vector units torch chose, for example "AVX512"),
-    ``threads``, ``cuda`` (version or None), ``cudnn``, ``deterministic`` and, where set, the
-    variables that change the numbers (``ATEN_CPU_CAPABILITY``, ``ONEDNN_MAX_CPU_ISA``).
-    """
-    import torch
-
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    on_gpu = chosen.type == "cuda" and torch.cuda.is_available()
-    variables = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "CUBLAS_WORKSPACE_CONFIG")
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "gan_book": version("gan-book"),
-        "packages": {package: version(package) for package in PACKAGES},
-        "device": chosen.type,
-        "device_name": torch.cuda.get_device_name(chosen) if on_gpu else cpu_name(),
-        "cpu_name": cpu_name(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "cuda": torch.version.cuda if on_gpu else None,
-        "cudnn": torch.backends.cudnn.version() if on_gpu else None,
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "variables": {name: os.environ[name] for name in variables if name in os.environ},
-    }
 
 
 def examine() -> list[Finding]:

@@ -20,7 +20,7 @@ class Journal:
     """Writes what a run leaves behind: log lines, sample grids, checkpoints, the generator."""
 
     def __init__(self, folder: Path | None, state: TrainingState, precision: str) -> None:
-        from .doctor import environment
+        from .machine import environment
 
         self.folder, self.precision = folder, precision
         self.environment = {**environment(state.processes.device), "precision": precision}

@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import re
-import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from gan_book.errors import GanBookError
+from gan_book.machine import environment, write_atomically
 
 PACKAGE = Path(__file__).resolve().parent
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 # Written by save_result itself.
 RESERVED = ("name", "cell", "environment")
-VERSIONS_OF = ("gan-book", "torch", "torchvision", "numpy")
 
 
 def data_path(*parts: str) -> Path:
@@ -54,29 +51,6 @@ def results_folder() -> Path:
     if (PACKAGE.parent / "pyproject.toml").is_file():
         return PACKAGE.parent / "data" / "results"
     return Path("results")
-
-
-def environment(device: str | None = None) -> dict[str, Any]:
-    """Return what a measurement depends on besides its settings: device, threads, versions."""
-    import torch
-
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    on_gpu = str(device).startswith("cuda") and torch.cuda.is_available()
-    versions = {"python": platform.python_version()}
-    for package in VERSIONS_OF:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if on_gpu else _cpu_name(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "versions": versions,
-    }
 
 
 def save_result(
@@ -132,8 +106,7 @@ def save_result(
     content["environment"] = environment(device)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     path = where / name / f"{cell}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, text)
+    write_atomically(path, text.encode())
     return path
 
 
@@ -171,20 +144,6 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that the name holds the old content or the new, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp gives the owner alone access
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
 def _plain(value: Any, where: str) -> Any:
     """Return a value as JSON knows it; a number that is not finite has no place in a result."""
     if value is None or isinstance(value, (bool, int, str)):
@@ -202,15 +161,3 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, os.PathLike):
         raise GanBookError(f"The result {where} is a path; a result names no place on a machine.")
     raise GanBookError(f"The result {where} is a {type(value).__name__}, which JSON cannot hold.")
-
-
-def _cpu_name() -> str:
-    """Return the processor's name, as Linux says it, or what Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -73,7 +73,7 @@ def test_full_disk_keeps_the_old_file(tmp_path, monkeypatch, moment):
 
         monkeypatch.setattr("builtins.open", broken_open)
     else:
-        monkeypatch.setattr(files.os, {"flush": "fsync", "rename": "replace"}[moment], full)
+        monkeypatch.setattr(os, {"flush": "fsync", "rename": "replace"}[moment], full)
     with pytest.raises(GanBookError, match=r"No space left.*still there"):
         files.save_tensors(path, sample(), {"step": 2})
     monkeypatch.undo()

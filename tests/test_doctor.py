@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from gan_book import doctor
-from gan_book.doctor import Finding, bf16_gain, environment, examine
+from gan_book.doctor import Finding, bf16_gain, examine
+from gan_book.machine import environment
 
 
 def test_environment_is_json_and_says_what_results_depend_on():

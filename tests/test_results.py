@@ -41,10 +41,7 @@ def test_round_trip_with_environment(folder):
     assert loaded["nested"] == {"sizes": [8, 16], "4": None}
     assert (loaded["name"], loaded["cell"], loaded["seed"]) == ("ladder", "r1-seed0", 0)
     environment = loaded["environment"]
-    assert (
-        environment["versions"]["torch"] == torch.__version__.partition("+")[0]
-        or "torch" in (environment["versions"])
-    )
+    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert environment["threads"] == torch.get_num_threads()
     assert environment["device"] in ("cpu", "cuda")
     assert environment["device_name"]

@@ -218,7 +218,7 @@ def test_full_disk_stops_with_a_sentence_and_loses_nothing(tmp_path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(GanBookError, match="No space left"):
         train(tmp_path / "run", 40, resume=True)
     monkeypatch.undo()

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "gan_book"
 FILE_LINES = 350
 # A ratchet: the goal is 5,500, the package is above it (CONTRIBUTING.md says why), and this number
 # may only fall.
-CODE_LINES = 8_100
+CODE_LINES = 8_040
 LOOP_LINES = 60
 LOOPS = {"training.py": ("run_steps",)}
 
@@ -68,6 +68,7 @@ ROOM_OF = {
     "training_curves": "pictures",
     "widgets": "pictures",
     # what the first cell of a notebook needs; session switches the figure style on
+    "machine": "base",
     "claims": "base",
     "results": "base",
     "session": "pictures",
