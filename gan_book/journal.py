@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from . import checkpoints as files
+from .machine import environment
 from .resume import capture
 from .training import Guard, TrainingDiverged, TrainingState, all_finite
 
@@ -20,8 +21,6 @@ class Journal:
     """Writes what a run leaves behind: log lines, sample grids, checkpoints, the generator."""
 
     def __init__(self, folder: Path | None, state: TrainingState, precision: str) -> None:
-        from .machine import environment
-
         self.folder, self.precision = folder, precision
         self.environment = {**environment(state.processes.device), "precision": precision}
         self.environment["processes"] = state.processes.world
