@@ -24,6 +24,8 @@ _HOME = {
     "Run": "runs",
     "load_model": "model",
     "Model": "model",
+    "evaluate": "measuring",
+    "extractor": "features",
     "show": "plots",
     "sheet": "plots",
     "curves": "plots",

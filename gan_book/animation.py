@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from gan_book.errors import GanBookError
-from gan_book.plots import as_uint8, grid, whole
+from gan_book.errors import GanBookError, need, whole
+from gan_book.machine import write_atomically
+from gan_book.plots import as_pillow, as_uint8, grid
 from gan_book.style import PAPER
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def film(
     (bytes), they are stored as WebP of quality 85, then 70, 50 and 30; ``GanBookError`` if none
     fits.
     """
+    from IPython.display import HTML
+
     pictures = as_frames(frames)
     whole("fps", fps, 1, 60)
     if path is not None:
@@ -74,35 +77,26 @@ def film(
         uris = [data_uri(picture, quality) for picture in pictures]
         page = player(uris, fps, shown, caption, alt or caption or "film", crisp=shown >= 2 * own)
         if len(page.encode()) <= budget:
-            return displayed(page)
+            return HTML(page)
     raise GanBookError(
         f"A film of {len(pictures)} frames of {own} x {pictures[0].height} pixels takes "
-        f"{len(page.encode()) // 1000} KB, "
-        f"more than {budget // 1000} KB even at low quality; use fewer frames or fewer or smaller "
-        "pictures."
+        f"{len(page.encode()) // 1000} KB, more than {budget // 1000} KB even at low quality; use "
+        "fewer frames or fewer or smaller pictures."
     )
-
-
-def displayed(page: str) -> HTML:
-    """IPython's HTML object around ``page`` (its ``.data`` is the text)."""
-    from IPython.display import HTML
-
-    return HTML(page)
 
 
 def as_frames(frames: Any) -> list[Image.Image]:
     """Frames in any accepted form as Pillow pictures (RGB) of one size."""
     frames = getattr(frames, "images", frames)
-    if isinstance(frames, (str, bytes)) or not hasattr(frames, "__len__"):
-        raise GanBookError(f"A film is made of a list of frames, not of a {type(frames).__name__}.")
-    if not 2 <= len(frames) <= MOST_FRAMES:
-        raise GanBookError(
-            f"A film has 2 to {MOST_FRAMES} frames, not {len(frames)}; take every second or third "
-            "one."
-        )
+    kind = type(frames).__name__
+    listed = hasattr(frames, "__len__") and kind not in ("str", "bytes")
+    need(listed, f"A film is made of a list of frames, not of a {kind}.")
+    count = len(frames)
+    fits = 2 <= count <= MOST_FRAMES
+    need(fits, f"A film has 2 to {MOST_FRAMES} frames, not {count}; take every second or third.")
     pictures = [as_frame(frame) for frame in frames]
-    if len({picture.size for picture in pictures}) > 1:
-        raise GanBookError("All frames of a film must have one size.")
+    one_size = len({picture.size for picture in pictures}) == 1
+    need(one_size, "All frames of a film must have one size.")
     return pictures
 
 
@@ -119,20 +113,14 @@ def as_frame(frame: Any) -> Image.Image:
     if isinstance(frame, Image.Image):
         return frame.convert("RGB")
     batch = as_uint8(frame)
-    if len(batch) > 1:
-        return grid(batch, scale=1)
-    array = batch[0].expand(3, *batch.shape[2:]).permute(1, 2, 0).contiguous().numpy()  # (H, W, 3)
-    return Image.fromarray(array)
+    return grid(batch, scale=1) if len(batch) > 1 else as_pillow(batch[0])
 
 
 def data_uri(picture: Image.Image, quality: int | None) -> str:
     """The picture as a data URI: PNG, or WebP of ``quality``."""
     buffer = io.BytesIO()
-    if quality is None:
-        picture.save(buffer, "PNG")
-    else:
-        picture.save(buffer, "WEBP", quality=quality, method=4)
     kind = "png" if quality is None else "webp"
+    picture.save(buffer, kind, quality=quality, method=4)  # PNG ignores both
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
@@ -154,20 +142,16 @@ def player(
         page = page.replace(f'<i class="{icon}"></i>', f'<span aria-hidden="true">{text}</span>')
     own = iter(uris)
     page, count = re.subn(r'"data:image/[^"]*"', lambda _: f'"{next(own)}"', page)
-    if count != len(uris) or "http" in page.replace("".join(uris), "") or "fa-" in page:
+    found = re.search(r'id="_anim_img([0-9a-f]{32})"', page)
+    foreign = "http" in page.replace("".join(uris), "") or "fa-" in page
+    if found is None or foreign or count != len(uris):
         raise RuntimeError(
             "This version of matplotlib writes another film player; animation.py must follow it."
         )
     digest = hashlib.sha256(repr((tuple(uris), fps, width, caption)).encode()).hexdigest()[:32]
-    found = re.search(r'id="_anim_img([0-9a-f]{32})"', page)
-    if found is None:
-        raise RuntimeError(
-            "This version of matplotlib writes another film player; animation.py must follow it."
-        )
     page = page.replace(found.group(1), digest)
-    style = f"width:{width}px;max-width:100%;height:auto;" + (
-        "image-rendering:pixelated;" if crisp else ""
-    )
+    style = f"width:{width}px;max-width:100%;height:auto;"
+    style += "image-rendering:pixelated;" if crisp else ""
     name = f'id="_anim_img{digest}"'
     still = f'src="{uris[0]}" alt="{html.escape(alt, quote=True)}" style="{style}"'
     page = page.replace(f"<img {name}>", f"<img {name} {still}>")
@@ -177,11 +161,9 @@ def player(
     # on a phone the buttons wrap instead of leaving the page
     page = page.replace(".animation {", ".animation {\n    max-width: 100%;", 1)
     if caption:
-        page = page.replace(
-            '<div class="anim-controls">',
-            f'<div class="anim-caption">{html.escape(caption)}</div>\n  '
-            '<div class="anim-controls">',
-        )
+        controls = '<div class="anim-controls">'
+        above = f'<div class="anim-caption">{html.escape(caption)}</div>\n  '
+        page = page.replace(controls, above + controls)
     return page
 
 
@@ -191,20 +173,9 @@ def save(pictures: Sequence[Image.Image], path: Path, fps: int) -> None:
         ".gif": {"format": "GIF", "disposal": 2},
         ".webp": {"format": "WEBP", "quality": 85},
     }
-    options = kinds.get(path.suffix.lower())
-    if options is None:
-        raise GanBookError(f"A film is saved as .gif or .webp, not as {path.name!r}.")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pictures[0].save(
-            partial,
-            save_all=True,
-            append_images=pictures[1:],
-            duration=round(1000 / fps),
-            loop=0,
-            **options,
-        )
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    suffix = path.suffix.lower()
+    need(suffix in kinds, f"A film is saved as .gif or .webp, not as {path.name!r}.")
+    buffer = io.BytesIO()
+    looped: dict[str, Any] = {"save_all": True, "append_images": pictures[1:], "loop": 0}
+    pictures[0].save(buffer, duration=round(1000 / fps), **looped, **kinds[suffix])
+    write_atomically(path, buffer.getbuffer())

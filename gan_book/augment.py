@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gan_book.errors import GanBookError
+from gan_book.errors import known, need
 
 __all__ = ["POLICIES", "AugmentDraws", "OverfittingController", "apply", "check_policy", "draw"]
 
@@ -38,11 +38,8 @@ class AugmentDraws(NamedTuple):
 
 def check_policy(policy: Sequence[str]) -> None:
     """Raise a GanBookError if ``policy`` names an operation that does not exist."""
-    unknown = [name for name in policy if name not in POLICIES]
-    if unknown:
-        raise GanBookError(
-            f"There is no augmentation called {unknown[0]!r}; choose from {', '.join(POLICIES)}."
-        )
+    for name in policy:
+        known("augmentation", name, POLICIES)
 
 
 def draw(
@@ -204,15 +201,13 @@ class OverfittingController:
         p: float = 0.0,
         device: torch.device | str = "cpu",
     ) -> None:
-        if not 0 < target < 1:
-            raise GanBookError(f"The controller's target must lie between 0 and 1, not {target}.")
-        if not step > 0:
-            raise GanBookError(f"The controller's step must be positive, not {step}.")
-        if not 0 <= p <= p_max <= 1:
-            raise GanBookError(
-                f"The augmentation probability must satisfy 0 <= p <= p_max <= 1; "
-                f"p is {p} and p_max is {p_max}."
-            )
+        need(0 < target < 1, f"The controller's target must lie between 0 and 1, not {target}.")
+        need(step > 0, f"The controller's step must be positive, not {step}.")
+        need(
+            0 <= p <= p_max <= 1,
+            f"The augmentation probability must satisfy 0 <= p <= p_max <= 1; p is {p} and p_max "
+            f"is {p_max}.",
+        )
         self.target, self.step, self.p_max = target, step, p_max
         self.p = torch.tensor(p, device=device, dtype=torch.float32)  # 0-d, changed in place
         self.r = torch.zeros_like(self.p)  # 0-d, the latest measurement
@@ -248,10 +243,9 @@ class OverfittingController:
             GanBookError: if p or r is missing or is not a 0-d tensor.
         """
         for name, own in (("p", self.p), ("r", self.r)):
-            value = state.get(name)
-            if value is None or value.shape != own.shape:
-                raise GanBookError(
-                    f"The augmentation controller's state needs a 0-d tensor {name!r}; "
-                    f"the checkpoint holds {sorted(state)}."
-                )
-            own.copy_(value)
+            need(
+                name in state and state[name].shape == own.shape,
+                f"The augmentation controller's state needs a 0-d tensor {name!r}; "
+                f"the checkpoint holds {sorted(state)}.",
+            )
+            own.copy_(state[name])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import GanBookError
+from .errors import GanBookError, need
 from .machine import write_atomically
 
 FORMAT = "gan-book-1"
@@ -33,16 +32,15 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     """Read JSON; ``GanBookError`` with a sentence when it is missing, damaged or absurdly large."""
-    path = Path(path)
     try:
-        if path.stat().st_size > LARGEST_HEADER:
-            raise GanBookError(f"{path} is too large to be a file of this project.")
-        return json.loads(path.read_bytes())
+        with open(path, "rb") as file:
+            text = file.read(LARGEST_HEADER + 1)
     except OSError as error:
         raise GanBookError(f"{path} cannot be read ({error.strerror}).") from error
+    need(len(text) <= LARGEST_HEADER, f"{path} is too large to be a file of this project.")
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, GanBookError):
-            raise
         raise GanBookError(f"{path} is damaged: it is not valid JSON.") from error
 
 
@@ -87,36 +85,24 @@ def load_tensors(
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
-        raise GanBookError(f"{path} does not exist.")
+    need(path.is_file(), f"{path} does not exist.")
     try:
         with open(path, "rb") as raw:
-            start = raw.read(8)
-        if len(start) < 8 or struct.unpack("<Q", start)[0] > LARGEST_HEADER:
-            raise GanBookError(f"{path} is no checkpoint of this project, or it was cut short.")
+            start = int.from_bytes(raw.read(8), "little")
+        if not 0 < start <= LARGEST_HEADER:
+            raise ValueError("no header, or an absurd one")
         with safe_open(str(path), framework="pt", device="cpu") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if header.get("format") != FORMAT:
-            raise GanBookError(f"{path} is no checkpoint of this project.")
-        meta = json.loads(header.get("meta", ""))
+        meta = json.loads(header.get("meta", "{}"))
     except OSError as error:
         raise GanBookError(f"{path} cannot be read ({error.strerror or error}).") from error
-    except (
-        SafetensorError,
-        ValueError,
-        TypeError,
-        KeyError,
-        RecursionError,
-        RuntimeError,
-    ) as error:
-        if isinstance(error, GanBookError):
-            raise
+    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise GanBookError(f"{path} is damaged: it cannot be read as safetensors.") from error
-    if not isinstance(meta, dict):
-        raise GanBookError(f"{path} is damaged: its header holds no table.")
-    if digest(tensors) != header.get("sha256"):
-        raise GanBookError(f"{path} is damaged: its contents do not match its checksum.")
+    need(header.get("format") == FORMAT, f"{path} is no checkpoint of this project.")
+    need(isinstance(meta, dict), f"{path} is damaged: its header holds no table.")
+    whole = digest(tensors) == header.get("sha256")
+    need(whole, f"{path} is damaged: its contents do not match its checksum.")
     return tensors, meta
 
 
@@ -125,18 +111,17 @@ def copy_into(targets: Mapping[str, Tensor], source: Mapping[str, Tensor], what:
 
     In place, so that memory format, device and every reference to the tensors stay as they are.
     """
-    missing = [name for name in targets if name not in source]
-    surplus = [name for name in source if name not in targets]
-    if missing or surplus:
-        word = f"lacks '{missing[0]}'" if missing else f"has an unexpected '{surplus[0]}'"
-        raise GanBookError(f"{what} does not fit these networks: it {word}.")
+    wrong = f"{what} does not fit these networks:"
+    for name in (*targets, *source):
+        need(name in source, f"{wrong} it lacks '{name}'.")
+        need(name in targets, f"{wrong} it has an unexpected '{name}'.")
     for name, target in targets.items():
         other = source[name]
-        if other.shape != target.shape or other.dtype != target.dtype:
-            raise GanBookError(
-                f"{what} does not fit these networks: '{name}' is {list(other.shape)} "
-                f"{other.dtype}, expected {list(target.shape)} {target.dtype}."
-            )
+        need(
+            other.shape == target.shape and other.dtype == target.dtype,
+            f"{wrong} '{name}' is {list(other.shape)} {other.dtype}, expected "
+            f"{list(target.shape)} {target.dtype}.",
+        )
     with torch.no_grad():
         for name, target in targets.items():
             target.copy_(source[name])
@@ -166,26 +151,20 @@ def load_optimizer(
     state: dict[int, dict[str, Tensor]] = {}
     for full_name, tensor in tensors.items():
         name, _, key = full_name.rpartition(":")
-        if name not in index_of or key not in ("step", "exp_avg", "exp_avg_sq"):
-            raise GanBookError(
-                f"{what} does not fit: its optimizer has an unexpected '{full_name}'."
-            )
+        expected = name in index_of and key in ("step", "exp_avg", "exp_avg_sq")
+        need(expected, f"{what} does not fit: its optimizer has an unexpected '{full_name}'.")
         parameter = parameters[index_of[name]]
         if key == "step":
             value = tensor.to(torch.float32).reshape(())
-        elif tensor.shape == parameter.shape and tensor.dtype == parameter.dtype:
-            value = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
         else:
-            raise GanBookError(
-                f"{what} does not fit: the optimizer's '{full_name}' has another shape."
-            )
+            fits = tensor.shape == parameter.shape and tensor.dtype == parameter.dtype
+            need(fits, f"{what} does not fit: the optimizer's '{full_name}' has another shape.")
+            value = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
         state.setdefault(index_of[name], {})[key] = value
-    incomplete = any(len(entries) != 3 for entries in state.values())
-    if incomplete or (state and len(state) != len(names)):
-        raise GanBookError(f"{what} is damaged: the state of an optimizer is incomplete.")
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+    complete = all(len(entries) == 3 for entries in state.values())
+    complete = complete and len(state) in (0, len(names))
+    need(complete, f"{what} is damaged: the state of an optimizer is incomplete.")
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
 def checkpoint_path(folder: str | Path, step: int) -> Path:
@@ -214,8 +193,7 @@ def newest_checkpoint(folder: str | Path) -> tuple[dict[str, Tensor], dict[str, 
         for problem in problems:
             warnings.warn(f"{problem} Going back to {path.name}.", stacklevel=2)
         return tensors, meta, path
-    if problems:
-        raise GanBookError(f"No checkpoint in {folder} can be read: {problems[0]}")
+    need(not problems, f"No checkpoint in {folder} can be read: {' '.join(problems[:1])}")
     return None
 
 

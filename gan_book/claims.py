@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need
 
 # Chapter, dash, number: 2.3-07, or 4-01 for a part's opening page, A-01 for an appendix.
 CLAIM_ID = re.compile(r"(?:\d+(?:\.\d+)*|[A-Z])-\d{2}")
@@ -34,10 +34,10 @@ def check(id: str, condition: Any, claim: str) -> None:
         If the id or the claim is malformed, or the condition is no single truth value (a text, a
         number, a whole tensor of booleans): ``all(...)`` or ``any(...)`` is part of a claim.
     """
-    if not isinstance(id, str) or not CLAIM_ID.fullmatch(id):
-        raise GanBookError(f"The id of a claim looks like 2.3-07; {id!r} does not.")
-    if not isinstance(claim, str) or not claim.strip() or "\n" in claim:
-        raise GanBookError(f"Claim {id} needs its statement in one line of text.")
+    is_id = isinstance(id, str) and CLAIM_ID.fullmatch(id)
+    need(is_id, f"The id of a claim looks like 2.3-07; {id!r} does not.")
+    is_line = isinstance(claim, str) and claim.strip() and "\n" not in claim
+    need(is_line, f"Claim {id} needs its statement in one line of text.")
     if not _truth(id, condition):
         raise AssertionError(f"{id} does not hold: {claim}")
     print(f"{id} holds: {claim}")

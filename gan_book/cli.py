@@ -1,4 +1,4 @@
-"""The command line: ``gan-book train``, ``sample``, ``recipes`` and ``doctor``.
+"""The command line: ``gan-book train``, ``sample``, ``evaluate``, ``recipes`` and ``doctor``.
 
 Each command is a thin layer over the Python functions of the same names; what it prints is plain
 text that reads well without color. Nothing heavy is imported before a command needs it.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import gan_book
+from gan_book.cli_evaluate import evaluate
 from gan_book.cli_guard import complain, duration, guarded, say
 from gan_book.errors import GanBookError
 
@@ -86,12 +87,27 @@ def train(
         str | None, typer.Option("--init", help="Start from the weights of this model or run.")
     ] = None,
     holdout: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--holdout",
-            help="Pictures to set aside: auto (64 or 10 %), a count, a share such as 0.1, or 0.",
+            help="Pictures to set aside: auto (64 or 10 %), a count, a share such as 0.1, or 0. "
+            "[default: auto]",
         ),
-    ] = "auto",
+    ] = None,
+    select: Annotated[
+        bool | None,
+        typer.Option(
+            "--select/--no-select",
+            help="Keep the generator that is best on held-out pictures, and stop where training "
+            "pictures are copied. [default: where enough are held out]",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting of the recipe; can be repeated."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what the run would be and cost; write nothing.")
     ] = False,
@@ -106,21 +122,23 @@ def train(
         raise GanBookError(
             "--resume goes on with a run and --init starts a new one; give only one of them."
         )
-    aside = parts.parse_holdout(holdout)
+    aside = None if holdout is None else parts.parse_holdout(holdout)
     folder = None if out is None else Path(out)
     if not dry_run:
         if folder is None:
             raise GanBookError("Say where the run shall be written: --out RUN.")
         parts.check_folder(folder, source, resume)
-    chosen = parts.choose_recipe(recipe, folder if resume else None)
+    chosen = parts.choose_recipe(recipe, folder if resume else None, settings or [])
     if seed is None:
-        seed = parts.seed_of(folder) if resume and folder is not None else 0
+        seed = parts.seed_of(folder if resume else None)
     images = parts.load(source, chosen, download)
     parts.report(images, None if dry_run else folder)
     if dry_run:
-        parts.forecast(chosen, images, device, seed, aside)
+        parts.forecast(chosen, images, device, seed, "auto" if aside is None else aside)
         return
     assert folder is not None
+    if select is None and not (folder / "data.json").exists():
+        select = parts.can_select(images, "auto" if aside is None else aside)
     run = gan_book.train(
         chosen,
         images,
@@ -131,6 +149,7 @@ def train(
         resume=resume,
         init=init,
         holdout=aside,
+        select=select,
     )
     say(
         f"Trained to step {run.steps:,} of {chosen.total_steps:,} ({run.images_seen:,} images "
@@ -146,6 +165,7 @@ def train(
         f"The generator is in {folder / 'generator.safetensors'}, grids are in "
         f"{folder / 'samples'}."
     )
+    parts.tell_best(folder)
     say(f"Draw from it: gan-book sample {folder} --n 64 --out grid.png")
     if run.steps < chosen.total_steps:
         say("Go on to the recipe's end: the same command with --resume and without --steps.")
@@ -246,6 +266,9 @@ def write_pictures(pictures: Any, folder: Path) -> None:
         Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(
             folder / f"{i:06d}.png"
         )
+
+
+app.command()(evaluate)
 
 
 @app.command()

@@ -24,20 +24,11 @@ Result = TypeVar("Result")
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 PLACE = {
     getattr(errno, name)
-    for name in [
-        "EACCES",
-        "EPERM",
-        "EROFS",
-        "ENOENT",
-        "ENOTDIR",
-        "EISDIR",
-        "EEXIST",
-        "ENAMETOOLONG",
-        "ELOOP",
-        "EINVAL",
-        "EILSEQ",
-    ]
-}
+    for name in (
+        "EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG",
+        "ELOOP", "EINVAL", "EILSEQ",
+    )
+}  # fmt: skip
 
 
 def plain(text: object) -> str:
@@ -125,9 +116,7 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
             except KeyboardInterrupt:
                 complain(f"gan-book: stopped.{how_to_go_on(folder)}")
                 raise typer.Exit(130) from None
-            except (
-                BrokenPipeError
-            ):  # the reader of our output has gone, as in `gan-book recipes | head -1`
+            except BrokenPipeError:  # our reader has gone, as in `gan-book recipes | head -1`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(0) from None
             except MemoryError:

@@ -2,102 +2,118 @@
 
 from __future__ import annotations
 
-import math
+import json
+import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gan_book
 from gan_book.cli_guard import complain, duration, say, size
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need
 
 if TYPE_CHECKING:
     from gan_book.recipes import Recipe
 
 SHOWN_REFUSALS = 5
 RUN_PARTS = {
-    "checkpoints",
-    "samples",
-    "data.json",
-    "recipe.json",
-    "environment.json",
-    "log.jsonl",
-}
+    "checkpoints", "samples", "best", "data.json", "recipe.json", "environment.json", "log.jsonl",
+    "best.json",
+}  # fmt: skip
 
 
 def parse_holdout(text: str) -> str | float | int:
     """``auto``, a count or a share; a sentence for anything else."""
     if text == "auto":
         return text
-    try:
-        value: float = int(text)
-    except ValueError:
-        try:
+    value: float = -1
+    with suppress(ValueError):
+        value = int(text)
+    if value < 0:
+        with suppress(ValueError):
             value = float(text)
-        except ValueError:
-            value = math.nan
-        if not 0.0 <= value < 1.0:
-            value = math.nan
-    if not 0 <= value <= 10**9:
-        raise GanBookError(
-            f"--holdout is auto, a count such as 100, or a share from 0 to below 1, not {text!r}."
-        )
+    need(
+        0 <= value < 1 or (isinstance(value, int) and 0 <= value <= 10**9),
+        f"--holdout is auto, a count such as 100, or a share from 0 to below 1, not {text!r}.",
+    )
     return value
 
 
 def check_folder(folder: Path, source: str, resume: bool) -> None:
     """Refuse, before anything is loaded, a run folder that holds something else or lies among the
     pictures."""
-    if folder.exists() and not folder.is_dir():
-        raise GanBookError(f"{folder} is a file; --out needs a folder.")
+    need(not folder.exists() or folder.is_dir(), f"{folder} is a file; --out needs a folder.")
     place = Path(source)
-    if place.is_dir() and place.resolve() in (folder.resolve(), *folder.resolve().parents):
-        raise GanBookError(
-            f"{folder} lies inside {source}: the run's own grids would become training pictures; "
-            "choose a folder outside."
-        )
+    need(
+        not place.is_dir() or place.resolve() not in (folder.resolve(), *folder.resolve().parents),
+        f"{folder} lies inside {source}: the run's own grids would become training pictures; "
+        "choose a folder outside.",
+    )
     if (folder / "recipe.json").exists():
-        if not resume:
-            raise GanBookError(
-                f"{folder} already holds a run; add --resume to go on with it, or choose another "
-                "--out."
-            )
-        return
-    if folder.is_dir():
-        strange = sorted(
-            p.name
-            for p in folder.iterdir()
-            if p.name not in RUN_PARTS and not p.name.startswith(".")
+        need(
+            resume,
+            f"{folder} already holds a run; add --resume to go on, or choose another --out.",
         )
-        if strange:
-            raise GanBookError(
-                f"{folder} is no run folder and not empty (it holds {strange[0]}); choose a new "
-                "--out."
-            )
+        return
+    there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    strange = [name for name in there if name not in RUN_PARTS and name[0] != "."]
+    need(
+        not strange,
+        f"{folder} is no run folder and not empty (it holds {''.join(strange[:1])}); choose a new "
+        "--out.",
+    )
     if resume:
         complain(f"note: there is no run in {folder} yet, so a new one begins.")
 
 
-def choose_recipe(name: str | None, resumed: Path | None) -> Recipe:
-    """The named recipe; without a name that of the run to go on with, else small-32."""
+def choose_recipe(name: str | None, resumed: Path | None, settings: Sequence[str] = ()) -> Recipe:
+    """The named recipe; without a name that of the run to go on with, else small-32.
+
+    ``settings`` such as ``batch_size=32`` or ``generator.width=64`` change it.
+    """
     from gan_book.recipes import from_dict, recipe
 
+    lines = []
+    for setting in settings:
+        key, sign, value = (part.strip() for part in setting.partition("="))
+        need(key and sign, f"--set takes KEY=VALUE such as batch_size=32, not {setting!r}.")
+        try:
+            tomllib.loads(f"{key} = {value}")
+        except (ValueError, RecursionError):  # text without its quotes
+            value = json.dumps(value)
+        lines.append(f"{key} = {value}")
+    try:
+        changes = tomllib.loads("\n".join(lines))
+    except (ValueError, RecursionError) as error:
+        raise GanBookError(f"--set {settings[-1]} is not understood: {error}.") from error
     if name is None and resumed is not None and (resumed / "recipe.json").exists():
         from gan_book.checkpoints import read_json
 
         path = resumed / "recipe.json"
-        return from_dict(read_json(path), where=str(path))
-    return recipe(name or "small-32")
+        return recipe(from_dict(read_json(path), where=str(path)), **changes)
+    return recipe(name or "small-32", **changes)
 
 
-def seed_of(folder: Path) -> int:
+def seed_of(folder: Path | None) -> int:
     """The seed that the run in ``folder`` began with, 0 if it says none."""
-    if not (folder / "data.json").exists():
-        return 0
-    from gan_book.checkpoints import read_json
+    from gan_book.resume import recorded
 
-    data = read_json(folder / "data.json")
-    value = data.get("seed", 0) if isinstance(data, dict) else 0
+    value = recorded(folder, "seed", 0)
     return value if isinstance(value, int) else 0
+
+
+def can_select(images: Any, aside: str | float | int) -> bool:
+    """Whether enough pictures would be held out to choose the best checkpoint on them."""
+    from gan_book.selection import LEAST
+
+    return hasattr(images, "split") and len(images.split(aside, seed=0).validation) >= LEAST
+
+
+def tell_best(folder: Path) -> None:
+    """Where the best generator of the run is, if it has one."""
+    if (folder / "best" / "generator.safetensors").exists():
+        say(f"The best on held-out pictures is in {folder / 'best'}, its history in best.json.")
 
 
 def load(source: str, chosen: Recipe, download: bool) -> Any:
@@ -107,11 +123,11 @@ def load(source: str, chosen: Recipe, download: bool) -> Any:
     if chosen.points:
         from gan_book.data.toys import TOYS
 
-        if source not in TOYS:
-            raise GanBookError(
-                f"The recipe '{chosen.name}' makes points in the plane; SOURCE is then one of "
-                f"{', '.join(TOYS)}."
-            )
+        need(
+            source in TOYS,
+            f"The recipe '{chosen.name}' makes points in the plane; SOURCE is then one of "
+            f"{', '.join(TOYS)}.",
+        )
         return TOYS[source]()
     images: Any = source
     if download:
@@ -147,29 +163,21 @@ def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str | f
         images, train_on, chosen.batch_size, seed=seed, device=place, flip=chosen.flip
     )
     found = dry_run(chosen, images, place, batches)
-    end = duration(found.seconds_to_end)
-    rows = [("recipe", f"{chosen.name}: {chosen.summary}")]
+    rows = {"recipe": f"{chosen.name}: {chosen.summary}"}
     if split is not None:
-        kept = f"{found.kept:,} kept, {found.refused:,} refused"
-        held_out = len(split.validation) + len(split.test)
-        rows.append(
-            ("pictures", f"{kept}; {len(split.train):,} to train on, {held_out:,} held out")
+        rows["pictures"] = (
+            f"{found.kept:,} kept, {found.refused:,} refused; {len(split.train):,} to train on, "
+            f"{len(split.held_out):,} held out"
         )
-    rows += [
-        ("parameters", f"{found.parameters_g:,} in G, {found.parameters_d:,} in D"),
-        ("device", f"{found.device}, {found.precision}"),
-        (
-            "memory",
-            f"{size(found.memory_bytes)} at most so far"
-            if found.memory_bytes
-            else "not measured here",
-        ),
-        ("speed", f"{found.images_per_second:,.0f} images/s in a short probe"),
-        (
-            "to the end",
-            f"{found.total_images:,} images, {chosen.total_steps:,} steps, about {end}",
-        ),
-    ]
-    for name, text in rows:
+    memory = f"{size(found.memory_bytes)} at most so far"
+    rows |= {
+        "parameters": f"{found.parameters_g:,} in G, {found.parameters_d:,} in D",
+        "device": f"{found.device}, {found.precision}",
+        "memory": memory if found.memory_bytes else "not measured here",
+        "speed": f"{found.images_per_second:,.0f} images/s in a short probe",
+        "to the end": f"{found.total_images:,} images, {chosen.total_steps:,} steps, about "
+        f"{duration(found.seconds_to_end)}",
+    }
+    for name, text in rows.items():
         say(f"{name:<11} {text}")
     say("Nothing was written.")

@@ -16,12 +16,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from gan_book.machine import cpu_name
-
-if TYPE_CHECKING:
-    pass
 
 # package to import -> (needed for, how to install it, training cannot work without it)
 NEEDS: Mapping[str, tuple[str, str, bool]] = {
@@ -34,11 +31,7 @@ NEEDS: Mapping[str, tuple[str, str, bool]] = {
     "torchvision": ("named image sets", "pip install torchvision", False),
     "accelerate": ("training in several processes", "pip install accelerate", False),
     "scipy": ("FID", "pip install scipy", False),
-    "sklearn": (
-        "the set named digits, and chapters that classify",
-        "pip install scikit-learn",
-        False,
-    ),
+    "sklearn": ("the set named digits", "pip install scikit-learn", False),
     "ipywidgets": ("widgets in notebooks", "pip install ipywidgets", False),
     "onnx": ("export to ONNX", "pip install onnx onnxscript", False),
     "datasets": ("image sets from a hub", 'pip install "gan-book[hub]"', False),
@@ -70,8 +63,7 @@ def python() -> Iterator[Finding]:
     """Python 3.11 or later."""
     name = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if sys.version_info < (3, 11):  # noqa: UP036 (a copy run without installing it)
-        text = f"{name}; install Python 3.11, 3.12 or 3.13"
-        yield Finding("missing", "Python", text, True)
+        yield Finding("missing", "Python", f"{name}; install Python 3.11, 3.12 or 3.13", True)
     elif sys.version_info >= (3, 14):
         yield Finding("note", "Python", f"{name}; tested with 3.11, 3.12 and 3.13")
     else:
@@ -93,11 +85,7 @@ def pytorch() -> Iterator[Finding]:
     (slope,) = torch.autograd.grad((x**3).sum(), x, create_graph=True)
     slope.square().sum().backward()  # d/dx (3 x^2)^2 = 36 x^3
     works = x.grad is not None and bool((x.grad == 36).all())
-    text = (
-        torch.__version__
-        if works
-        else f"{torch.__version__} computes a wrong gradient; reinstall it"
-    )
+    text = torch.__version__ + ("" if works else " computes a wrong gradient; reinstall it")
     yield Finding("OK" if works else "missing", "PyTorch", text, not works)
 
 
@@ -127,8 +115,6 @@ def gpu() -> Iterator[Finding]:
 
 def ask(*command: str) -> str:
     """What a program prints, or nothing where it is absent, fails or takes longer than 10 s."""
-    if shutil.which(command[0]) is None:
-        return ""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -143,20 +129,17 @@ def processor() -> Iterator[Finding]:
     units = torch.backends.cpu.get_cpu_capability()
     text = f"{cpu_name()}, {units}, {torch.get_num_threads()} of {os.cpu_count()} threads"
     slow = units in ("DEFAULT", "NO AVX") and platform.machine().lower() in ("x86_64", "amd64")
-    yield Finding(
-        "note" if slow else "OK", "CPU", text + ("; training will be slow" if slow else "")
-    )
+    text += "; training will be slow" if slow else ""
+    yield Finding("note" if slow else "OK", "CPU", text)
 
 
 def bf16() -> Iterator[Finding]:
     """Times a convolution in fp32 and in bf16; a few milliseconds each."""
     ratio = bf16_gain()
-    if ratio >= 1.15:
-        text = f"a convolution is {ratio:.1f} times as fast as in fp32; the precision probe decides"
-        yield Finding("OK", "bf16 on CPU", text)
-    else:
-        text = f"a convolution is {ratio:.2f} times as fast as in fp32; stay with fp32"
-        yield Finding("note", "bf16 on CPU", text)
+    fast = ratio >= 1.15
+    advice = "the precision probe decides" if fast else "stay with fp32"
+    text = f"a convolution is {ratio:.2f} times as fast as in fp32; {advice}"
+    yield Finding("OK" if fast else "note", "bf16 on CPU", text)
 
 
 def bf16_gain(rounds: int = 10) -> float:
@@ -182,9 +165,8 @@ def compiler() -> Iterator[Finding]:
     """What torch.compile needs: a C++ compiler and Python's headers, on CUDA also Triton."""
     import torch
 
-    named = os.environ.get("CXX")
-    found = shutil.which(named) if named else None
-    found = found or next(filter(None, map(shutil.which, ("g++", "clang++", "c++", "cl"))), None)
+    named = os.environ.get("CXX", "g++")
+    found = next(filter(None, map(shutil.which, (named, "g++", "clang++", "c++", "cl"))), None)
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     lacking = []
     if found is None:
@@ -214,12 +196,8 @@ def disk() -> Iterator[Finding]:
     """Free space where the command was called."""
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     enough = free >= 2.0
-    text = f"{free:.1f} GiB free in this folder"
-    yield Finding(
-        "OK" if enough else "note",
-        "disk",
-        text if enough else f"{text}; a run takes up to 2 GiB, make some room",
-    )
+    advice = "" if enough else "; a run takes up to 2 GiB, make some room"
+    yield Finding("OK" if enough else "note", "disk", f"{free:.1f} GiB free here{advice}")
 
 
 def cache() -> Iterator[Finding]:
@@ -229,14 +207,10 @@ def cache() -> Iterator[Finding]:
     folder = cache_dir()
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
+        tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
-        text = (
-            f"{folder} cannot be written ({error.strerror}), so folders are decoded at each start; "
-            "set GAN_BOOK_CACHE to a folder that can"
-        )
-        yield Finding("note", "cache", text)
+        text = f"{folder} cannot be written ({error.strerror}); set GAN_BOOK_CACHE to a folder that"
+        yield Finding("note", "cache", f"{text} can, or pictures are decoded at each start")
     else:
         yield Finding("OK", "cache", f"{folder} can be written")
 
@@ -245,11 +219,9 @@ def browser() -> Iterator[Finding]:
     """Node and Chromium: only for building and testing the book's live figures."""
     programs = {"Node": ("node",), "Chromium": ("chromium", "chromium-browser", "google-chrome")}
     for name, commands in programs.items():
-        if any(map(shutil.which, commands)):
-            yield Finding("OK", name, "found; used for the book's live figures")
-        else:
-            text = "not found; needed only to build and test the book's live figures"
-            yield Finding("note", name, text)
+        found = any(map(shutil.which, commands))
+        text = "is here" if found else "not found; needed only to build the book's live figures"
+        yield Finding("OK" if found else "note", name, text)
 
 
 def hosts() -> list[Finding]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from . import checkpoints as files
+from .errors import GanBookError
 from .machine import environment
 from .resume import capture
 from .training import Guard, TrainingDiverged, TrainingState, all_finite
@@ -20,8 +24,14 @@ from .training import Guard, TrainingDiverged, TrainingState, all_finite
 class Journal:
     """Writes what a run leaves behind: log lines, sample grids, checkpoints, the generator."""
 
-    def __init__(self, folder: Path | None, state: TrainingState, precision: str) -> None:
-        self.folder, self.precision = folder, precision
+    def __init__(
+        self,
+        folder: Path | None,
+        state: TrainingState,
+        precision: str,
+        kept: Sequence[Any] = (),  # callbacks whose state belongs into checkpoints
+    ) -> None:
+        self.folder, self.precision, self.kept = folder, precision, kept
         self.environment = {**environment(state.processes.device), "precision": precision}
         self.environment["processes"] = state.processes.world
         self.log: list[dict[str, Any]] = []
@@ -65,6 +75,8 @@ class Journal:
             "p": float(f"{state.p.item():.6g}"),
             "lr": state.recipe.lr.value(state.images),
         }
+        if state.controller is not None:
+            entry["r"] = float(f"{state.controller.r.item():.6g}")
         self.log.append(entry)
         if self.folder:
             with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
@@ -82,7 +94,7 @@ class Journal:
         self.saved_step = state.step
         if not self.folder:
             return
-        tensors, meta = capture(state)
+        tensors, meta = capture(state, self.kept)
         meta |= {
             "seconds": self.elapsed(),
             "precision": self.precision,
@@ -97,6 +109,73 @@ class Journal:
             {key: meta[key] for key in ("recipe", "step", "images", "environment")},
         )
         files.retain(path.parent, state.recipe.keep_checkpoints, path)
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end training after this step; the message says why."""
+
+
+class Interrupt:
+    """A callback that takes Ctrl-C between two steps, where the state of a run is whole.
+
+    Inside ``with`` the first Ctrl-C waits for the end of the step; a second one acts at once. Other
+    threads than the main one get no signals, and of several processes none may stop alone: both
+    are left as they are.
+    """
+
+    def __init__(self, state: TrainingState) -> None:
+        self.asked = False
+        main = threading.current_thread() is threading.main_thread()
+        self.active = main and state.processes.world == 1
+
+    def __enter__(self) -> Interrupt:
+        if self.active:
+            self.before = signal.signal(signal.SIGINT, self.ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.active:
+            signal.signal(signal.SIGINT, self.before or signal.default_int_handler)
+
+    def ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __call__(self, state: TrainingState, logs: dict[str, Tensor]) -> None:
+        if self.asked:
+            raise StopTraining
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run folder; ``GanBookError`` while another process holds it.
+
+    The system's own lock: it ends with its process, however that ends. File systems without locks
+    (some network drives) go without.
+    """
+    try:
+        file = open(folder / ".lock", "ab")  # noqa: SIM115
+    except OSError as error:
+        raise GanBookError(f"{folder} cannot be written ({error.strerror}).") from error
+    with file:
+        try:
+            if sys.platform != "win32":
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            else:
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except (BlockingIOError, PermissionError) as error:
+            raise GanBookError(
+                f"Another training is writing into {folder} at this moment; wait until it ends, "
+                "or choose another folder."
+            ) from error
+        except OSError:
+            pass  # no locks here
+        yield
 
 
 class Every:

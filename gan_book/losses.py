@@ -19,13 +19,12 @@ relativistic      E softplus(f - r), paired by index       E softplus(r - f), pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, known
 
 __all__ = ["LOSSES", "Loss", "loss"]
 
@@ -137,7 +136,7 @@ def relativistic_generator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 def _paired(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     # Without this check shapes (N, 1) and (N,) would broadcast to all N x N pairs, silently.
-    if real_logits.shape != fake_logits.shape:
+    if real_logits.shape != fake_logits.shape:  # no text is made inside of a compiled graph
         raise GanBookError(
             f"The relativistic loss pairs real with fake logits by index, but their shapes are "
             f"{tuple(real_logits.shape)} and {tuple(fake_logits.shape)}; give both the same shape."
@@ -145,16 +144,14 @@ def _paired(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return real_logits
 
 
-LOSSES: Mapping[str, Loss] = MappingProxyType(
-    {
-        "non-saturating": Loss(cross_entropy_discriminator, non_saturating_generator, False),
-        "saturating": Loss(cross_entropy_discriminator, saturating_generator, False),
-        "least-squares": Loss(least_squares_discriminator, least_squares_generator, False),
-        "hinge": Loss(hinge_discriminator, critic_generator, False),
-        "wasserstein": Loss(wasserstein_discriminator, critic_generator, False),
-        "relativistic": Loss(relativistic_discriminator, relativistic_generator, True),
-    }
-)
+LOSSES: Mapping[str, Loss] = {
+    "non-saturating": Loss(cross_entropy_discriminator, non_saturating_generator, False),
+    "saturating": Loss(cross_entropy_discriminator, saturating_generator, False),
+    "least-squares": Loss(least_squares_discriminator, least_squares_generator, False),
+    "hinge": Loss(hinge_discriminator, critic_generator, False),
+    "wasserstein": Loss(wasserstein_discriminator, critic_generator, False),
+    "relativistic": Loss(relativistic_discriminator, relativistic_generator, True),
+}
 
 
 def loss(name: str) -> Loss:
@@ -163,6 +160,5 @@ def loss(name: str) -> Loss:
     Raises:
         GanBookError: if there is no such loss; the message lists those there are.
     """
-    if name not in LOSSES:
-        raise GanBookError(f"There is no loss called {name!r}; choose one of {', '.join(LOSSES)}.")
+    known("loss", name, LOSSES)
     return LOSSES[name]

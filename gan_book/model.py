@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from . import checkpoints as files
 from .data.batches import to_uint8
-from .errors import GanBookError
+from .errors import GanBookError, need
 from .models import build_generator
 from .processes import resolve_device
 from .recipes import Recipe, from_dict
@@ -70,10 +70,9 @@ def samples(
     batch_size: int = 256,
 ) -> Tensor:
     """See ``Model.sample``. The network is switched to eval mode and left as it was."""
-    if not 1 <= n <= MOST_SAMPLES:
-        raise GanBookError(f"The number of samples must lie between 1 and {MOST_SAMPLES}, not {n}.")
-    if batch_size < 1:
-        raise GanBookError(f"batch_size must be at least 1, not {batch_size}.")
+    fits = 1 <= n <= MOST_SAMPLES
+    need(fits, f"The number of samples must lie between 1 and {MOST_SAMPLES}, not {n}.")
+    need(batch_size >= 1, f"batch_size must be at least 1, not {batch_size}.")
     classes = _labels(recipe.num_classes, n, labels)
     parameter = next(generator.parameters())
     was_training = generator.training
@@ -91,8 +90,7 @@ def samples(
 
 def _labels(num_classes: int, n: int, labels: Labels) -> Tensor | None:
     if not num_classes:
-        if labels is not None:
-            raise GanBookError("This generator has no classes, so it takes no labels.")
+        need(labels is None, "This generator has no classes, so it takes no labels.")
         return None
     if labels is None:
         return torch.arange(n) % num_classes
@@ -100,10 +98,10 @@ def _labels(num_classes: int, n: int, labels: Labels) -> Tensor | None:
         labels = torch.full((n,), labels) if isinstance(labels, int) else torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:
         raise GanBookError(f"labels must be {n} whole numbers ({error}).") from error
-    if labels.shape != (n,) or labels.is_floating_point():
-        raise GanBookError(f"labels must be {n} whole numbers, not a tensor {list(labels.shape)}.")
-    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
-        raise GanBookError(f"Labels must lie between 0 and {num_classes - 1}.")
+    fits = labels.shape == (n,) and not labels.is_floating_point()
+    need(fits, f"labels must be {n} whole numbers, not a tensor {list(labels.shape)}.")
+    fits = int(labels.min()) >= 0 and int(labels.max()) < num_classes
+    need(fits, f"Labels must lie between 0 and {num_classes - 1}.")
     return labels.long()
 
 
@@ -133,15 +131,11 @@ def load_model(source: str | Path, device: str = "auto") -> Model:
 
     folder = Path(source)
     if not (folder / "generator.safetensors").is_file():
-        try:
-            shipped = Path(data_path("models"))
-        except (GanBookError, FileNotFoundError):
-            shipped = Path("models")
+        shipped = data_path() / "models"
+        names = sorted(p.parent.name for p in shipped.glob("*/generator.safetensors"))
+        listed = ", ".join(names) or "none yet"
+        need(str(source) in names, f"There is no model '{source}'; shipped models: {listed}.")
         folder = shipped / str(source)
-        if not (folder / "generator.safetensors").is_file():
-            names = sorted(p.parent.name for p in shipped.glob("*/generator.safetensors"))
-            listed = ", ".join(names) if names else "none yet"
-            raise GanBookError(f"There is no model '{source}'; shipped models: {listed}.")
     net, recipe, _ = load_generator(folder / "generator.safetensors", resolve_device(device))
     card = files.read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
     return Model(net, recipe, card, folder)

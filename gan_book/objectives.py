@@ -20,20 +20,10 @@ from torch import Tensor, nn
 
 from gan_book import augment, losses, penalties
 from gan_book.augment import AugmentDraws
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, known, need
 
 if TYPE_CHECKING:
     from gan_book.data.batches import Batch
-
-__all__ = [
-    "DiscriminatorObjective",
-    "Draws",
-    "GeneratorObjective",
-    "ObjectiveSettings",
-    "Weights",
-    "draw",
-    "shard",
-]
 
 Tree = TypeVar("Tree")
 Network = Callable[..., Tensor]
@@ -92,24 +82,14 @@ class ObjectiveSettings:
     def __post_init__(self) -> None:
         losses.loss(self.loss)
         augment.check_policy(self.policy)
-        if self.form not in FORMS:
-            raise GanBookError(
-                f"There is no penalty form {self.form!r}; choose one of {', '.join(FORMS)}."
-            )
-        if self.engine not in penalties.ENGINES:
-            raise GanBookError(
-                f"There is no gradient engine {self.engine!r}; "
-                f"choose one of {', '.join(penalties.ENGINES)}."
-            )
-        if self.gp and self.form != "exact":
-            raise GanBookError(
-                "The WGAN-GP penalty needs the exact form: finite differences estimate a squared "
-                "norm, not a norm."
-            )
-        if not self.epsilon > 0:
-            raise GanBookError(
-                f"The step of finite differences must be positive, not {self.epsilon}."
-            )
+        known("penalty form", self.form, FORMS)
+        known("gradient engine", self.engine, penalties.ENGINES)
+        need(
+            self.form == "exact" or not self.gp,
+            "The WGAN-GP penalty needs the exact form: finite differences estimate a squared norm, "
+            "not a norm.",
+        )
+        need(self.epsilon > 0, f"The step of differences must be positive, not {self.epsilon}.")
 
     @property
     def finite_differences(self) -> bool:
@@ -142,11 +122,11 @@ def draw(
     Raises:
         GanBookError: if points (which have no pixels) are to be augmented.
     """
-    if settings.policy and len(image_shape) != 3:
-        raise GanBookError(
-            f"Augmentation needs pictures (C, H, W), but the samples have the shape "
-            f"{tuple(image_shape)}; use an empty policy."
-        )
+    need(
+        len(image_shape) == 3 or not settings.policy,
+        f"Augmentation needs pictures (C, H, W), but the samples have the shape "
+        f"{tuple(image_shape)}; use an empty policy.",
+    )
     source = generator.device
     z = torch.randn(n, z_dim, generator=generator, device=source)  # (N, z_dim)
     labels = noise = mix = real = fake = None
@@ -175,11 +155,11 @@ def shard(tree: Tree, rank: int, world: int) -> Tree:
     def cut(tensor: Tensor) -> Tensor:
         if tensor.dim() == 0:
             return tensor
-        if len(tensor) % world:
-            raise GanBookError(
-                f"A batch of {len(tensor)} cannot be shared by {world} processes; "
-                f"choose a multiple of {world}."
-            )
+        need(
+            len(tensor) % world == 0,
+            f"A batch of {len(tensor)} cannot be shared by {world} processes; choose a multiple of "
+            f"{world}.",
+        )
         return tensor.chunk(world)[rank]
 
     return tree if world == 1 else _map(tree, cut)

@@ -14,21 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gan_book.errors import GanBookError
-
-__all__ = [
-    "ENGINES",
-    "check_engine",
-    "finite_difference_squared_norm",
-    "full_precision",
-    "interpolate",
-    "logits_and_gradient",
-    "r1",
-    "r2",
-    "squared_norm",
-    "squared_norm_gap",
-    "wgan_gp",
-]
+from gan_book.errors import GanBookError, known
 
 Critic = Callable[[Tensor], Tensor]
 Engine = Literal["autograd", "func"]
@@ -65,14 +51,9 @@ def logits_and_gradient(
 
         gradient, logits = torch.func.grad(total, has_aux=True)(x.detach())  # like x, (N,)
         return logits, gradient
-    if engine != "autograd":
-        raise GanBookError(
-            f"There is no gradient engine {engine!r}; choose one of {', '.join(ENGINES)}."
-        )
+    known("gradient engine", engine, ENGINES)
     if torch.compiler.is_compiling():
-        raise GanBookError(
-            "The gradient engine 'autograd' cannot be compiled; use the engine 'func'."
-        )
+        raise GanBookError("The gradient engine 'autograd' cannot be compiled; use 'func'.")
     x = x.detach().requires_grad_(True)
     logits = critic(x)  # (N,)
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)  # like x

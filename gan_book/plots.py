@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 from torch import Tensor
 
-from gan_book.errors import GanBookError
+from gan_book.errors import need, whole
+from gan_book.machine import write_atomically
 from gan_book.style import INK, PAPER, use_style
 from gan_book.training_curves import curves
 
@@ -46,33 +47,27 @@ def as_uint8(images: Any) -> Tensor:
         images = torch.from_numpy(images)
     if isinstance(images, (list, tuple)):
         parts = [as_uint8(image) for image in images]
-        if not parts:
-            raise GanBookError("There are no pictures to show: the list is empty.")
-        if len({part.shape[1:] for part in parts}) > 1:
-            sizes = sorted({f"{p.shape[3]} x {p.shape[2]}, {p.shape[1]} channels" for p in parts})
-            raise GanBookError(
-                f"The pictures of one grid must have one size; these have {len(sizes)}: "
-                f"{'; '.join(sizes[:4])}."
-            )
+        need(parts, "There are no pictures to show: the list is empty.")
+        sizes = sorted({f"{p.shape[3]} x {p.shape[2]}, {p.shape[1]} channels" for p in parts})
+        need(
+            len(sizes) == 1,
+            f"The pictures of one grid must have one size; these have {len(sizes)}: "
+            f"{'; '.join(sizes[:4])}.",
+        )
         return torch.cat(parts)
-    if not isinstance(images, Tensor):
-        raise GanBookError(
-            "Pictures are a uint8 tensor (N, C, H, W), an ImageSet or a list, not "
-            f"{type(images).__name__}."
-        )
-    if images.dtype != torch.uint8:
-        raise GanBookError(
-            "Pictures to show are uint8 from 0 to 255, these are "
-            f"{str(images.dtype).removeprefix('torch.')}; "
-            "gan_book.data.to_uint8 converts from [-1, 1]."
-        )
+    kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+    need(
+        kind == torch.uint8,
+        f"Pictures are a uint8 tensor (N, C, H, W), an ImageSet or a list, not {kind}; "
+        "gan_book.data.to_uint8 converts from [-1, 1].",
+    )
     if images.ndim == 3:
         images = images[None]
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
-        raise GanBookError(
-            "Pictures have the shape (N, C, H, W) with 1 or 3 channels and at least one picture, "
-            f"not {tuple(images.shape)}."
-        )
+    need(
+        images.ndim == 4 and images.shape[1] in (1, 3) and 0 not in images.shape,
+        "Pictures have the shape (N, C, H, W) with 1 or 3 channels and at least one picture, "
+        f"not {tuple(images.shape)}.",
+    )
     return images.detach().cpu()
 
 
@@ -106,8 +101,8 @@ def grid(
     auto_columns, auto_scale = layout(n, width)
     columns = min(n, whole("columns", auto_columns if columns is None else columns, 1, 1000))
     scale = whole("scale", auto_scale if scale is None else scale, 1, 64)
-    if labels is not None and len(labels) != n:
-        raise GanBookError(f"There are {n} pictures but {len(labels)} labels; give one for each.")
+    texts = [None] * n if labels is None else list(labels)
+    need(len(texts) == n, f"There are {n} pictures but {len(texts)} labels; give one for each.")
     gap = min(8, 2 * scale)
     caption = 16 if labels is not None else 0
     head = 24 if title else 0
@@ -120,27 +115,16 @@ def grid(
     for i in range(n):
         row, column = divmod(i, columns)
         left, top = gap + column * cell_w, head + gap + row * cell_h
-        tile = (
-            pictures[i].expand(3, height, width).permute(1, 2, 0).contiguous().numpy()
-        )  # (H, W, 3)
-        enlarged = Image.fromarray(tile).resize(
-            (width * scale, height * scale), Image.Resampling.NEAREST
-        )
+        enlarged = ImageOps.scale(as_pillow(pictures[i]), scale, Image.Resampling.NEAREST)
         sheet_.paste(enlarged, (left, top))
         if labels is not None:
-            write(draw, (left, top + height * scale + 1), str(labels[i]), 11, width * scale)
+            write(draw, (left, top + height * scale + 1), str(texts[i]), 11, width * scale)
     return sheet_
 
 
-def whole(name: str, value: Any, low: int, high: int) -> int:
-    """``value`` as an integer between ``low`` and ``high``, or a sentence."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, np.integer))
-        or not low <= value <= high
-    ):
-        raise GanBookError(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
-    return int(value)
+def as_pillow(picture: Tensor) -> Image.Image:
+    """uint8 (C, H, W) as a Pillow picture (RGB)."""
+    return Image.fromarray(picture.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy())
 
 
 def write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, width: int) -> None:
@@ -150,12 +134,11 @@ def write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, 
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     font = ImageFont.truetype(str(path), size)
-    text = " ".join(text.split())
-    if font.getlength(text) > width:
-        while text and font.getlength(text + "…") > width:
-            text = text[:-1]
-        text += "…"
-    draw.text(at, text, fill=INK, font=font)
+    text = line = " ".join(text.split())
+    while text and font.getlength(line) > width:
+        text = text[:-1]
+        line = text + "…"
+    draw.text(at, line, fill=INK, font=font)
 
 
 def png_bytes(picture: Image.Image, budget: int | None = PNG_BUDGET) -> bytes:
@@ -178,17 +161,20 @@ def png_bytes(picture: Image.Image, budget: int | None = PNG_BUDGET) -> bytes:
     return data
 
 
-def shown(picture: Image.Image) -> None:
-    """Display a picture in a notebook as PNG; elsewhere (a script) do nothing: ``save_grid``
-    writes a file."""
+def shown(picture: Image.Image, return_figure: bool) -> Image.Image | None:
+    """Return a picture, or display it in a notebook as PNG; elsewhere (a script) do nothing:
+    ``save_grid`` writes a file."""
+    if return_figure:
+        return picture
     try:
         from IPython import get_ipython
         from IPython.display import Image as Displayed
         from IPython.display import display
     except ImportError:
-        return
+        return None
     if get_ipython() is not None:
         display(Displayed(data=png_bytes(picture), format="png"))
+    return None
 
 
 def show(
@@ -209,19 +195,14 @@ def show(
     """
     pictures = as_uint8(images)
     texts = None if labels is None or labels is False else label_texts(images, labels)
-    if texts is not None and len(texts) != len(pictures):
-        raise GanBookError(
-            f"There are {len(pictures)} pictures but {len(texts)} labels; give one for each."
-        )
     if len(pictures) > whole("limit", limit, 1, 100_000):
         note = f"the first {limit} of {len(pictures):,}"
         title = f"{title} ({note})" if title else note
-        pictures, texts = pictures[:limit], None if texts is None else texts[:limit]
+        count = len(texts or pictures)
+        need(count == len(pictures), f"There are {len(pictures)} pictures but {count} labels.")
+        pictures, texts = pictures[:limit], texts and texts[:limit]
     picture = grid(pictures, columns, scale, labels=texts, title=title)
-    if return_figure:
-        return picture
-    shown(picture)
-    return None
+    return shown(picture, return_figure)
 
 
 def label_texts(images: Any, labels: Any) -> list[str]:
@@ -229,15 +210,10 @@ def label_texts(images: Any, labels: Any) -> list[str]:
     names = tuple(getattr(images, "label_names", ()))
     if labels is True:
         labels = getattr(images, "labels", None)
-        if labels is None:
-            raise GanBookError("These pictures have no labels; leave out labels=True.")
+        need(labels is not None, "These pictures have no labels; leave out labels=True.")
     values = labels.tolist() if isinstance(labels, (Tensor, np.ndarray)) else list(labels)
-    return [
-        names[v]
-        if isinstance(v, int) and not isinstance(v, bool) and 0 <= v < len(names)
-        else str(v)
-        for v in values
-    ]
+    named = dict(enumerate(names))
+    return [named.get(value, str(value)) for value in values]
 
 
 def sheet(
@@ -256,12 +232,11 @@ def sheet(
     Nothing is chosen: where a sheet shows a choice, its heading has to say so.
     """
     left, right = as_uint8(real), as_uint8(generated)
-    if left.shape[2:] != right.shape[2:]:
-        raise GanBookError(
-            f"Real pictures are {left.shape[3]} x {left.shape[2]}, generated ones "
-            f"{right.shape[3]} x {right.shape[2]}; "
-            "load the real ones at the generator's size."
-        )
+    need(
+        left.shape[2:] == right.shape[2:],
+        f"Real pictures have the size {tuple(left.shape[2:])}, generated ones "
+        f"{tuple(right.shape[2:])}; load the real ones at the generator's size.",
+    )
     n = min(whole("n", n, 1, 10_000), len(left), len(right))
     columns = min(whole("columns", columns, 1, 100), n)
     if scale is None:
@@ -274,10 +249,7 @@ def sheet(
     picture = Image.new("RGB", (2 * halves[0].width + between, halves[0].height), PAPER)
     picture.paste(halves[0], (0, 0))
     picture.paste(halves[1], (halves[0].width + between, 0))
-    if return_figure:
-        return picture
-    shown(picture)
-    return None
+    return shown(picture, return_figure)
 
 
 def save_grid(
@@ -295,18 +267,12 @@ def save_grid(
     written to.
     """
     target = Path(path)
-    if target.suffix.lower() != ".png":
-        raise GanBookError(
-            f"A grid is saved as PNG: give a name that ends in .png, not {str(target)!r}."
-        )
+    is_png = target.suffix.lower() == ".png"
+    need(is_png, f"A grid is saved as PNG: give a name that ends in .png, not {str(target)!r}.")
     info = PngImagePlugin.PngInfo()
     for key, value in {"Software": "gan_book", **(metadata or {})}.items():
         info.add_itxt(str(key), str(value))
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        grid(images, columns, scale).save(partial, "PNG", compress_level=6, pnginfo=info)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    grid(images, columns, scale).save(buffer, "PNG", compress_level=6, pnginfo=info)
+    write_atomically(target, buffer.getbuffer())
     return target

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import GanBookError
+from .errors import GanBookError, need
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(name)
     except RuntimeError as error:
         raise GanBookError(f"There is no device '{name}'; use auto, cpu or cuda.") from error
-    if chosen.type not in ("cpu", "cuda"):
-        raise GanBookError(f"Training runs on cpu or cuda, not on '{name}'.")
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise GanBookError(
-            "PyTorch finds no CUDA device here; use --device cpu, or see `gan-book doctor`."
-        )
+    need(chosen.type in ("cpu", "cuda"), f"Training runs on cpu or cuda, not on '{name}'.")
+    there = chosen.type == "cpu" or torch.cuda.is_available()
+    need(there, "PyTorch finds no CUDA device here; use --device cpu, or see `gan-book doctor`.")
     return chosen
 
 
@@ -79,8 +76,7 @@ def start_processes(device: str | torch.device = "auto") -> Processes:
         from accelerate import Accelerator
     except ImportError as error:
         raise GanBookError(
-            "Training in several processes needs Accelerate, which is not installed; "
-            "run: pip install accelerate"
+            "Training in several processes needs Accelerate; run: pip install accelerate"
         ) from error
 
     accelerator = Accelerator(cpu=chosen.type == "cpu")

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need
 from gan_book.machine import environment, write_atomically
 
 PACKAGE = Path(__file__).resolve().parent
@@ -89,18 +89,16 @@ def save_result(
         If a name cannot be a file's, a required entry is missing, or an entry is no JSON.
     """
     for kind, text in (("experiment", name), ("cell", cell)):
-        if not isinstance(text, str) or not NAME.fullmatch(text):
-            raise GanBookError(
-                f"{text!r} cannot name the {kind} of a result: use letters, digits and . _ = + - "
-                "without spaces or slashes."
-            )
-    taken = [key for key in RESERVED if key in record]
-    if taken:
-        raise GanBookError(f"The result {name}/{cell} may not hold {taken[0]!r}: it is added here.")
-    if not ("seed" in record or "seeds" in record):
-        raise GanBookError(f"The result {name}/{cell} does not say its seed or seeds.")
-    if "seconds" not in record:
-        raise GanBookError(f"The result {name}/{cell} does not say its wall time in 'seconds'.")
+        need(
+            isinstance(text, str) and NAME.fullmatch(text),
+            f"{text!r} cannot name the {kind} of a result: use letters, digits and . _ = + - "
+            "without spaces or slashes.",
+        )
+    which = f"The result {name}/{cell}"
+    for key in RESERVED:
+        need(key not in record, f"{which} may not hold {key!r}: it is added here.")
+    need("seed" in record or "seeds" in record, f"{which} does not say its seed or seeds.")
+    need("seconds" in record, f"{which} does not say its wall time in 'seconds'.")
     where = Path(folder) if folder is not None else results_folder()
     content = {"name": name, "cell": cell, **_plain(record, f"{name}/{cell}")}
     content["environment"] = environment(device)
@@ -126,10 +124,7 @@ def load_results(name: str, folder: str | Path | None = None) -> dict[str, dict[
         places = [PACKAGE.parent / "data" / "results", PACKAGE / "_data" / "results"]
         places.append(results_folder())
     files = {file.stem: file for place in places for file in sorted((place / name).glob("*.json"))}
-    if not files:
-        raise GanBookError(
-            f"There are no results named {name!r} in {' or '.join(str(p) for p in places)}."
-        )
+    need(files, f"There are no results named {name!r} in {' or '.join(map(str, places))}.")
     return {cell: _read(files[cell]) for cell in sorted(files)}
 
 
@@ -139,18 +134,15 @@ def _read(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise GanBookError(f"The result file {file} cannot be read: {error}.") from error
-    if not isinstance(content, dict):
-        raise GanBookError(f"The result file {file} holds no table of values.")
+    need(isinstance(content, dict), f"The result file {file} holds no table of values.")
     return content
 
 
 def _plain(value: Any, where: str) -> Any:
     """Return a value as JSON knows it; a number that is not finite has no place in a result."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise GanBookError(f"The result {where} is {value}: say what went wrong in words.")
+    if value is None or isinstance(value, (bool, int, str, float)):
+        finite = not isinstance(value, float) or math.isfinite(value)
+        need(finite, f"The result {where} is {value}: say what went wrong in words.")
         return value
     if isinstance(value, dict):
         return {str(key): _plain(item, f"{where}/{key}") for key, item in value.items()}

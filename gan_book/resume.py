@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from . import checkpoints as files
-from .errors import GanBookError
+from .errors import GanBookError, need
+from .recipes import Recipe, from_dict
 from .training import TrainingState
 
 # two runs agree bit for bit only where these agree
 MACHINE = ("cpu_capability", "threads", "torch", "device_name", "processes")
 
 
-def capture(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Everything that decides how the run goes on: nets, Adam, average, data order, draws, p."""
+def capture(
+    state: TrainingState, kept: Sequence[Any] = ()
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Everything that decides how the run goes on: nets, Adam, average, data order, draws, p.
+
+    ``kept`` are callbacks that remember something: each has a ``name`` and a ``state()``, which
+    gives tensors by name and facts for JSON.
+    """
     tensors: dict[str, Tensor] = {}
     for name, net, optimizer in _sides(state):
         tensors |= _prefixed(name, net.state_dict())
@@ -30,7 +38,11 @@ def capture(state: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors["draws.p"] = state.p
     if state.controller is not None:
         tensors |= _prefixed("controller", state.controller.state())
-    return tensors, {"step": state.step, "images": state.images}
+    meta: dict[str, Any] = {"step": state.step, "images": state.images}
+    for callback in kept:
+        own, meta[callback.name] = callback.state()
+        tensors |= _prefixed(callback.name, own)
+    return tensors, meta
 
 
 def restore(state: TrainingState, tensors: dict[str, Tensor], meta: dict[str, Any]) -> float:
@@ -84,6 +96,34 @@ def start_from(state: TrainingState, init: str | Path) -> None:
     if found is not None:
         critic = files.under(found[0], "discriminator")
         files.copy_into(state.discriminator.state_dict(), critic, f"'{init}'")
+
+
+def same_run(folder: Path, chosen: Recipe, facts: dict[str, Any]) -> None:
+    """Refuse to go on with another recipe, other pictures or another seed than at the start."""
+    before = from_dict(files.read_json(folder / "recipe.json"), where=str(folder / "recipe.json"))
+    old, new = before.to_dict(), chosen.to_dict()
+    for key in new:
+        need(
+            key in ("name", "summary") or old[key] == new[key],
+            f"{folder} was trained with {key} = {old[key]}, the recipe given now says "
+            f"{new[key]}; resume with the same recipe or start a new folder.",
+        )
+    known = files.read_json(folder / "data.json")
+    for key, what in (
+        ("fingerprint", "set of pictures or points"),
+        ("seed", "seed"),
+        ("held_out", "choice of held-out pictures (holdout)"),
+    ):
+        if not isinstance(known, dict) or known.get(key) != facts[key]:
+            raise GanBookError(f"{folder} was trained with another {what}; resume needs the same.")
+
+
+def recorded(folder: Path | None, key: str, default: Any, resume: bool = True) -> Any:
+    """What the run to go on with began with, by ``data.json``; ``default`` for a new run."""
+    if folder is None or not resume or not (folder / "data.json").exists():
+        return default
+    facts = files.read_json(folder / "data.json")
+    return facts.get(key, default) if isinstance(facts, dict) else default
 
 
 def warn_if_machine_differs(before: Any, now: dict[str, Any]) -> None:

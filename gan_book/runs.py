@@ -2,12 +2,15 @@
 
 A run folder holds ``recipe.json``, ``environment.json``, ``data.json`` (which pictures trained,
 which were held out, which files were refused), ``log.jsonl``, ``samples/``, ``checkpoints/``
-(everything needed to go on exactly) and ``generator.safetensors`` (the averaged generator).
+(everything needed to go on exactly) and ``generator.safetensors`` (the averaged generator); with
+``select`` also ``best.json`` and ``best/generator.safetensors``.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,21 @@ from . import checkpoints as files
 from .control import Controlled
 from .data.batches import Batches
 from .data.imageset import ImageSet, Split
-from .errors import GanBookError
-from .journal import Every, Journal, Progress, read_log
-from .model import Model, load_generator, samples
+from .errors import GanBookError, need
+from .journal import (
+    Every,
+    Interrupt,
+    Journal,
+    Progress,
+    StopTraining,
+    only_one,
+    read_log,
+)
+from .model import Model, load_generator, load_model, samples
 from .processes import Processes, resolve_device, start_processes
-from .recipes import Recipe, from_dict, recipe
-from .resume import restore, start_from, warn_if_machine_differs
+from .recipes import Recipe, recipe
+from .resume import recorded, restore, same_run, start_from, warn_if_machine_differs
+from .selection import BestCheckpoint
 from .training import (
     Callback,
     TrainingState,
@@ -62,6 +74,17 @@ class Run(Model):
         """Real images that the discriminator has seen."""
         return int(self.log[-1]["images"]) if self.log else 0
 
+    @property
+    def best(self) -> Model:
+        """The generator chosen on validation pictures; ``GanBookError`` if none was chosen yet."""
+        place = (self.folder or Path()) / "best"
+        need(
+            self.folder is not None and (place / "generator.safetensors").is_file(),
+            "This run has no best checkpoint: train it into a folder with select=True, as far as "
+            "the first evaluation (sample_every).",
+        )
+        return load_model(place, str(next(self.generator.parameters()).device))
+
     def __repr__(self) -> str:
         place = f" in {self.folder}" if self.folder else ""
         return f"Run({self.recipe.name!r}: {self.images_seen} images seen{place})"
@@ -77,7 +100,8 @@ def train(
     device: str = "auto",
     resume: bool = False,
     init: str | Path | None = None,
-    holdout: str | float = "auto",
+    holdout: str | float | None = None,
+    select: bool | None = None,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
@@ -89,22 +113,36 @@ def train(
     run: bit for bit on one CPU with one thread count, up to the order of sums on a GPU. ``init``
     starts from the weights of a model or run; a run that is resumed ignores it.
     ``holdout`` sets pictures aside ("auto": max(64, 10 %)) that are never trained on.
+    ``select`` keeps the generator that is best on validation pictures, as ``run.best``, and stops
+    where training pictures are copied (``gan_book.selection``); the report on test pictures is
+    ``gb.evaluate``'s. Left out, both are as the run began, and for a new run "auto" and no.
 
-    Raises ``GanBookError`` when pictures and recipe do not fit, when ``out`` holds another run, or
-    when training diverges; the last good checkpoint stays.
+    A callback is called after every step and ends training by raising ``StopTraining``; with a
+    ``name``, ``begin`` and ``state`` like ``BestCheckpoint``'s it travels in the checkpoints. After
+    Ctrl-C the step in work is finished and saved.
+
+    Raises ``GanBookError`` when pictures and recipe do not fit, when ``out`` holds another run or
+    another training is writing into it, or when training diverges; the last good checkpoint stays.
     """
     chosen = recipe(recipe_or_name)
     folder = None if out is None else Path(out)
-    if not 0 <= seed < 2**31 - 1:
-        raise GanBookError(f"The seed must lie between 0 and {2**31 - 2}, not {seed}.")
+    need(0 <= seed < 2**31 - 1, f"The seed must lie between 0 and {2**31 - 2}, not {seed}.")
     until = chosen.total_steps if steps is None else steps
-    if until < 1:
-        raise GanBookError(f"steps must be at least 1, not {steps}.")
+    need(until >= 1, f"steps must be at least 1, not {steps}.")
+    need(folder or not select, "select needs a run folder; give out=.")
     processes = start_processes(device)
-    with machine_settings(chosen):
+    with machine_settings(chosen), ExitStack() as lock:
+        begun = folder is not None and (folder / "recipe.json").exists()
+        if folder and begun and resume and processes.is_main:
+            lock.enter_context(only_one(folder))
+        holdout = recorded(folder, "holdout", "auto", resume) if holdout is None else holdout
+        select = recorded(folder, "select", False, resume) if select is None else select
         images = prepare_images(chosen, images, progress=progress and processes.is_main)
         split = images.split(holdout, seed=0) if isinstance(images, ImageSet) else None
-        facts = _facts(images, split, seed)
+        facts = _facts(images, split, seed) | {"holdout": str(holdout), "select": bool(select)}
+        if select and not any(isinstance(callback, BestCheckpoint) for callback in callbacks):
+            callbacks = [*callbacks, BestCheckpoint(images, split)]
+        kept: list[Any] = [callback for callback in callbacks if hasattr(callback, "begin")]
         saved = _look(folder, chosen, facts, resume)
         precision = (
             saved[1].get("precision", "fp32")
@@ -128,23 +166,35 @@ def train(
         seconds = 0.0
         if saved:
             seconds = restore(state, *saved)
-            if steps is not None and steps < state.step:
-                raise GanBookError(
-                    f"{folder} is at step {state.step} already; ask for more steps than {steps}."
-                )
+            need(
+                steps is None or steps >= state.step,
+                f"{folder} is at step {state.step} already; ask for more steps than {steps}.",
+            )
         elif init is not None:
             start_from(state, init)
-        _begin(folder, chosen, facts, processes)  # nothing is written before all of this fits
+        if folder and not begun:  # nothing is written before all of this fits
+            _begin(folder, chosen, facts, processes, lock)
         watchers: list[Any] = []
         try:
-            journal = Journal(folder if processes.is_main else None, state, precision)
+            journal = Journal(folder if processes.is_main else None, state, precision, kept)
             journal.go_on(state, seconds)
             if saved:
                 warn_if_machine_differs(saved[1].get("environment"), journal.environment)
+            for callback in kept:
+                tensors, meta = saved or ({}, {})
+                own = files.under(tensors, callback.name), meta.get(callback.name)
+                callback.begin(state, journal.folder, *own)
             watchers += _callbacks(state, journal, [*adapting, *callbacks], until, progress)
-            run_steps(state, until, watchers)
+            with Interrupt(state) as interrupt:
+                try:
+                    run_steps(state, until, [*watchers, interrupt])
+                except StopTraining as stop:
+                    if str(stop):
+                        warnings.warn(str(stop), stacklevel=2)
             journal.guard.flush(state)
             journal.checkpoint(state)
+            if interrupt.asked:
+                raise KeyboardInterrupt
         except OSError as error:
             raise GanBookError(
                 f"Training stopped at step {state.step}: {error.strerror or error}. The last "
@@ -160,10 +210,10 @@ def train(
 def prepare_images(chosen: Recipe, images: Any, progress: bool = True) -> Any:
     """The set a recipe can train on, loaded from a path or name; ``GanBookError`` if it cannot."""
     if chosen.points:
-        if not hasattr(images, "sample"):
-            raise GanBookError(
-                f"The recipe '{chosen.name}' makes points; give it a set of gan_book.data.toys."
-            )
+        need(
+            hasattr(images, "sample"),
+            f"The recipe '{chosen.name}' makes points; give it a set of gan_book.data.toys.",
+        )
         return images
     if isinstance(images, str | Path):
         from .data import load_images
@@ -173,17 +223,17 @@ def prepare_images(chosen: Recipe, images: Any, progress: bool = True) -> Any:
         raise GanBookError(
             f"The recipe '{chosen.name}' makes pictures; give it an ImageSet, a folder or a name."
         )
-    if images.size != chosen.size or images.channels != chosen.channels:
-        raise GanBookError(
-            f"The pictures are {images.channels} x {images.size[0]} x {images.size[1]}, the recipe "
-            f"'{chosen.name}' wants {chosen.channels} x {chosen.size[0]} x {chosen.size[1]}; "
-            f"load them with size={chosen.size} or change the recipe's size."
-        )
-    if chosen.num_classes and images.num_classes != chosen.num_classes:
-        raise GanBookError(
-            f"The recipe '{chosen.name}' is conditional with {chosen.num_classes} classes, but the "
-            f"pictures have {images.num_classes}; set num_classes = {images.num_classes}."
-        )
+    need(
+        images.size == chosen.size and images.channels == chosen.channels,
+        f"The pictures are {images.channels} x {images.size[0]} x {images.size[1]}, the recipe "
+        f"'{chosen.name}' wants {chosen.channels} x {chosen.size[0]} x {chosen.size[1]}; "
+        f"load them with size={chosen.size} or change the recipe's size.",
+    )
+    need(
+        chosen.num_classes in (0, images.num_classes),
+        f"The recipe '{chosen.name}' is conditional with {chosen.num_classes} classes, but the "
+        f"pictures have {images.num_classes}; set num_classes = {images.num_classes}.",
+    )
     return images
 
 
@@ -237,34 +287,32 @@ def _look(
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The newest checkpoint to go on from, if any; a sentence where the folder cannot be used."""
     if folder is None:
-        if resume:
-            raise GanBookError("resume needs a run folder; give out=.")
+        need(not resume, "resume needs a run folder; give out=.")
         return None
-    if folder.exists() and not folder.is_dir():
-        raise GanBookError(f"{folder} is a file; the run needs a folder.")
+    need(not folder.exists() or folder.is_dir(), f"{folder} is a file; the run needs a folder.")
     if not (folder / "recipe.json").exists():
         return None
-    if not resume:
-        raise GanBookError(
-            f"{folder} already holds a run; go on with it by --resume (resume=True), "
-            "or choose another folder."
-        )
-    _same_run(folder, chosen, facts)
+    need(
+        resume,
+        f"{folder} already holds a run; go on with it by --resume (resume=True), "
+        "or choose another folder.",
+    )
+    same_run(folder, chosen, facts)
     found = files.newest_checkpoint(folder / "checkpoints")
     return None if found is None else (found[0], found[1])
 
 
 def _begin(
-    folder: Path | None, chosen: Recipe, facts: dict[str, Any], processes: Processes
+    folder: Path, chosen: Recipe, facts: dict[str, Any], processes: Processes, lock: ExitStack
 ) -> None:
     """Start the folder of a new run, by the main process, after all have looked into it."""
-    if folder is None:
-        return
     processes.wait()
-    if processes.is_main and not (folder / "recipe.json").exists():
+    if processes.is_main:
         try:
             for part in ("checkpoints", "samples"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
+            lock.enter_context(only_one(folder))
+            need(not (folder / "recipe.json").exists(), f"Another run has begun in {folder}.")
             files.write_json(folder / "data.json", facts)
             files.write_json(folder / "recipe.json", chosen.to_dict())
         except OSError as error:
@@ -272,36 +320,20 @@ def _begin(
     processes.wait()
 
 
-def _same_run(folder: Path, chosen: Recipe, facts: dict[str, Any]) -> None:
-    """Refuse to go on with another recipe, other pictures or another seed than at the start."""
-    before = from_dict(files.read_json(folder / "recipe.json"), where=str(folder / "recipe.json"))
-    old, new = before.to_dict(), chosen.to_dict()
-    for key in new:
-        if key not in ("name", "summary") and old[key] != new[key]:
-            raise GanBookError(
-                f"{folder} was trained with {key} = {old[key]}, the recipe given now says "
-                f"{new[key]}; resume with the same recipe or start a new folder."
-            )
-    known = files.read_json(folder / "data.json")
-    for key, what in (
-        ("fingerprint", "set of pictures or points"),
-        ("seed", "seed"),
-        ("held_out", "choice of held-out pictures (holdout)"),
-    ):
-        if not isinstance(known, dict) or known.get(key) != facts[key]:
-            raise GanBookError(f"{folder} was trained with another {what}; resume needs the same.")
+def load_run(folder: str | Path, device: str = "auto", which: str = "last") -> Run:
+    """Open a run folder: its averaged generator (``which``: "last" or "best"), recipe and log.
 
-
-def load_run(folder: str | Path, device: str = "auto") -> Run:
-    """Open a run folder: its averaged generator, recipe and log.
-
-    Raises ``GanBookError`` when the folder holds no run or nothing has been saved in it yet.
+    Raises ``GanBookError`` when the folder holds no run or no such generator yet.
     """
     folder = Path(folder)
-    if not (folder / "recipe.json").is_file():
-        raise GanBookError(f"{folder} holds no run: there is no recipe.json in it.")
-    if not (folder / "generator.safetensors").is_file():
-        raise GanBookError(f"{folder} has no saved generator yet; train it further with --resume.")
-    generator, chosen, _ = load_generator(folder / "generator.safetensors", resolve_device(device))
+    need(
+        (folder / "recipe.json").is_file(),
+        f"{folder} holds no run: there is no recipe.json in it.",
+    )
+    need(which in ("last", "best"), f"A run has a 'last' and a 'best' generator, no '{which}'.")
+    path = (folder if which == "last" else folder / "best") / "generator.safetensors"
+    advice = "" if which == "last" else " and select=True"
+    need(path.is_file(), f"{path} is not there yet; train further with --resume{advice}.")
+    generator, chosen, _ = load_generator(path, resolve_device(device))
     environment = files.read_json(folder / "environment.json")
     return Run(generator, chosen, read_log(folder), environment, folder)

@@ -6,7 +6,8 @@ import os
 import random
 from typing import Any, Literal
 
-from gan_book.errors import GanBookError
+from gan_book.errors import need
+from gan_book.style import use_style
 
 Tier = Literal["cpu", "gpu", "full"]
 TIERS: tuple[Tier, ...] = ("cpu", "gpu", "full")
@@ -32,11 +33,11 @@ def tier() -> Tier:
     for known in TIERS:
         if named == known:
             return known
-    if named:
-        raise GanBookError(
-            f"The environment variable GAN_BOOK_TIER is {named!r}; set it to one of "
-            f"{', '.join(TIERS)}, or unset it to let the machine decide."
-        )
+    need(
+        not named,
+        f"The environment variable GAN_BOOK_TIER is {named!r}; set it to one of "
+        f"{', '.join(TIERS)}, or unset it to let the machine decide.",
+    )
     import torch
 
     if not torch.cuda.is_available():
@@ -57,9 +58,8 @@ def by_tier(**values: Any) -> Any:
         If ``cpu`` is missing or a name is no tier.
     """
     unknown = sorted(set(values) - set(TIERS))
-    if unknown or "cpu" not in values:
-        problem = f"does not know {', '.join(unknown)}" if unknown else "needs a value for cpu"
-        raise GanBookError(f"by_tier {problem}: its names are {', '.join(TIERS)}.")
+    need(not unknown, f"by_tier does not know {', '.join(unknown)}; it knows {', '.join(TIERS)}.")
+    need("cpu" in values, "by_tier needs a value for cpu.")
     chosen = values["cpu"]
     for name in TIERS[: TIERS.index(tier()) + 1]:
         chosen = values.get(name, chosen)
@@ -79,11 +79,11 @@ def threads() -> int:
     """
     text = os.environ.get("GAN_BOOK_THREADS", "").strip()
     if text:
-        if not text.isdecimal() or int(text) < 1:
-            raise GanBookError(
-                f"The environment variable GAN_BOOK_THREADS is {text!r}; set it to a positive "
-                "number of threads, for example 2, or unset it."
-            )
+        need(
+            text.isdecimal() and int(text) >= 1,
+            f"The environment variable GAN_BOOK_THREADS is {text!r}; set it to a positive number "
+            "of threads, for example 2, or unset it.",
+        )
         return int(text)
     if tier() == "cpu":
         return 1
@@ -118,13 +118,6 @@ def setup(cost: str = "", seed: int = 0) -> None:
         # Filling every new tensor with NaN costs time and guards only against reading it unset.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_printoptions(precision=3, sci_mode=False)
-    _figure_style()
+    use_style()
     # The stored outputs say what the tier of the stored run cost; other tiers differ.
     print(f"tier {current}" + (f" · {cost}" if cost else ""))
-
-
-def _figure_style() -> None:
-    """Switch on the book's one matplotlib style."""
-    from gan_book import style
-
-    style.use_style()

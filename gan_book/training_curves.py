@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need
 from gan_book.style import COLORS, FAINT, INK, PAPER, STYLE
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def records(run_or_log: Any) -> list[Mapping[str, Any]]:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            raise GanBookError(
-                f"The training log {path} cannot be read: {error.strerror}."
-            ) from error
+            raise GanBookError(f"The log {path} cannot be read: {error.strerror}.") from error
         found = []
         for number, line in enumerate(lines, 1):
             try:
@@ -53,11 +51,7 @@ def records(run_or_log: Any) -> list[Mapping[str, Any]]:
     else:
         found = list(getattr(run_or_log, "log", run_or_log))
     found = [record for record in found if isinstance(record, Mapping) and "images" in record]
-    if not found:
-        raise GanBookError(
-            "The training log has no records with a count of images yet; train for some steps "
-            "first."
-        )
+    need(found, "The training log has no records with a count of images; train some steps first.")
     return found
 
 
@@ -116,7 +110,6 @@ def curves(
     if loss is None:
         loss = getattr(getattr(run_or_log, "recipe", None), "loss", None)
     log = [{**r, "gap": number(r.get("real_logit")) - number(r.get("fake_logit"))} for r in log]
-    panels: list[Callable[[Axes], None]] = []
     x = np.array([number(record["images"]) for record in log])
     thousands = np.nanmax(x) >= 10_000
     x = x / 1000 if thousands else x
@@ -147,28 +140,23 @@ def curves(
         if loss is not None:
             at_d, at_g = neutral_losses(loss)
             if math.isclose(at_d, at_g, rel_tol=1e-6):
-                name = (
-                    "log 2: " if math.isclose(at_d, math.log(2), rel_tol=1e-6) else f"{at_d:.2g}: "
-                )
-                reference(axes, at_d, f"{name}D sees no difference")
+                name = "log 2" if math.isclose(at_d, math.log(2), rel_tol=1e-6) else f"{at_d:.2g}"
+                reference(axes, at_d, f"{name}: D sees no difference")
             else:
                 reference(axes, at_d, f"D's loss where D sees no difference ({at_d:.2f})")
                 reference(axes, at_g, f"G's ({at_g:.2f})")
 
     def gap(axes: Axes) -> None:
         line(axes, "gap", "gap", "blue")
-        heading(
-            axes, "Logit gap  D(real) − D(fake)", "growing without end: D wins; below 0: D is lost"
-        )
+        meaning = "growing without end: D wins; below 0: D is lost"
+        heading(axes, "Logit gap  D(real) − D(fake)", meaning)
         reference(axes, 0.0, "0: D sees no difference", below=True)
         low, high = axes.get_ylim()
         if loss in (None, "relativistic"):
-            axes.axhspan(
-                0.0, LEARNING_GAP, color=COLORS["green"], alpha=0.13, linewidth=0, gid="healthy"
-            )
-            note(
-                axes, LEARNING_GAP, "healthy: D is ahead and still learns (0 to log 99)", below=True
-            )
+            look: dict[str, Any] = {"color": COLORS["green"], "alpha": 0.13, "linewidth": 0}
+            axes.axhspan(0.0, LEARNING_GAP, gid="healthy", **look)
+            text = "healthy: D is ahead and still learns (0 to log 99)"
+            note(axes, LEARNING_GAP, text, below=True)
             high = max(high, LEARNING_GAP * 1.05)
         axes.set_ylim(min(low, -0.22 * (high - low)), high)
 
@@ -181,9 +169,8 @@ def curves(
             axes.set_yscale("log")
             low, high = axes.get_ylim()
             axes.set_ylim(low, high * (high / low) ** 0.25)  # room for the legend
-            axes.yaxis.set_major_locator(
-                LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,))
-            )
+            labeled = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+            axes.yaxis.set_major_locator(LogLocator(subs=labeled))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         heading(axes, "Squared gradient norm of D", "healthy: level; rising by decades: raise γ")
@@ -191,35 +178,28 @@ def curves(
     def augmentation(axes: Axes) -> None:
         line(axes, "p", "p", "purple", "-")
         axes.set_ylim(-0.05, 1.05)
-        heading(
-            axes, "Augmentation probability p", "stuck at its limit: too few pictures for this D"
-        )
+        meaning = "stuck at its limit: too few pictures for this D"
+        heading(axes, "Augmentation probability p", meaning)
 
-    if has("d_loss", "g_loss"):
-        panels.append(losses)
-    if has("gap"):
-        panels.append(gap)
-    if has("r1", "r2", "gp"):
-        panels.append(gradients)
     p = column(log, "p")
-    if p is not None and np.nanmax(p) > 0:
-        panels.append(augmentation)
-    if not panels:
-        raise GanBookError(
-            "The training log has none of d_loss, g_loss, real_logit, fake_logit, r1, r2, gp and p."
-        )
-    return draw(
-        panels, "images seen (thousands)" if thousands else "images seen", title, return_figure
-    )
+    wanted = {
+        losses: has("d_loss", "g_loss"),
+        gap: has("gap"),
+        gradients: has("r1", "r2", "gp"),
+        augmentation: p is not None and np.nanmax(p) > 0,
+    }
+    panels = [panel for panel, there in wanted.items() if there]
+    need(panels, "The training log has neither losses, logits, gradient norms nor p to draw.")
+    xlabel = "images seen (thousands)" if thousands else "images seen"
+    return draw(panels, xlabel, title, return_figure)
 
 
 def draw(
-    panels: Iterable[Callable[[Axes], None]], xlabel: str, title: str | None, return_figure: bool
+    panels: Sequence[Callable[[Axes], None]], xlabel: str, title: str | None, return_figure: bool
 ) -> Figure | None:
     """One panel below the other over one x axis; shown, or returned."""
     import matplotlib.pyplot as plt
 
-    panels = list(panels)
     with plt.rc_context(cast(Any, STYLE)):
         figure, grid = plt.subplots(
             len(panels), 1, sharex=True, squeeze=False, figsize=(6.4, 0.4 + 1.75 * len(panels))
@@ -227,9 +207,8 @@ def draw(
         for panel, axes in zip(panels, grid[:, 0], strict=True):
             panel(axes)
             if len(axes.get_legend_handles_labels()[0]) > 1:
-                axes.legend(
-                    loc="upper right", ncols=3, bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1
-                )
+                place = {"loc": "upper right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.1}
+                axes.legend(ncols=3, **place)
         grid[-1, 0].set_xlabel(xlabel)
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")

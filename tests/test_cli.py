@@ -82,6 +82,7 @@ def train(place: Path, out: Path, *more: object):
         out,
         "--device",
         "cpu",
+        "--no-select",
         *more,
     )
 
@@ -135,6 +136,52 @@ def test_a_run_in_slices_equals_one_run(place, tmp_path):
     whole, slices = (gan_book.load_run(tmp_path / name) for name in ("whole", "slices"))
     assert whole.steps == slices.steps == 12
     assert (whole.sample(4) == slices.sample(4)).all()
+
+
+def test_train_keeps_the_best_by_default_where_pictures_are_held_out(place, tmp_path, monkeypatch):
+    from gan_book import selection
+    from tests.test_selection import Projection
+
+    monkeypatch.setattr(selection, "extractor", lambda name, device: Projection())
+    result = train(place, tmp_path / "run", "--steps", 10, "--select")
+    assert result.exit_code == 0, result.output
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert [entry["step"] for entry in best["history"]] == [4, 8]
+    assert f"held-out pictures is in {tmp_path / 'run' / 'best'}" in result.stdout
+    grid = tmp_path / "grid.png"
+    assert call("sample", tmp_path / "run" / "best", "--out", grid).exit_code == 0
+    assert grid.exists()
+    refused(train(place, tmp_path / "x", "--select", "--holdout", 0), "--no-select")
+    chosen = []
+    monkeypatch.setattr(gan_book, "train", lambda *_, select, **__: chosen.append(select) or run)
+    words = ["train", place / "pictures.zip", "--recipe", place / "tiny.toml", "--device", "cpu"]
+    run = gan_book.load_run(tmp_path / "run")
+    for more in ([], ["--holdout", 0], ["--holdout", 10], ["--no-select"]):
+        assert call(*words, "--out", tmp_path / "new", *more).exit_code == 0
+    assert call(*words, "--out", tmp_path / "run", "--resume").exit_code == 0
+    assert chosen == [True, False, False, False, None]
+
+
+def test_settings_of_the_recipe_can_be_changed(place, tmp_path):
+    changes = ["batch_size=16", "lr = 1e-4", "precision=fp32", "generator.width=8", "flip=true"]
+    changes += ["generator.z_dim=6", 'policy=["color"]', "augment=fixed", "augment_p=0.5"]
+    words = [word for change in changes for word in ("--set", change)]
+    result = train(place, tmp_path / "run", "--steps", 2, *words)
+    assert result.exit_code == 0, result.output
+    made = gan_book.load_run(tmp_path / "run").recipe
+    assert (made.batch_size, made.lr.end, made.precision, made.flip) == (16, 1e-4, "fp32", True)
+    assert made.generator == {"model": "dcgan", "width": 8, "z_dim": 6}
+    assert (made.policy, made.augment, made.augment_p.end) == (("color",), "fixed", 0.5)
+    again = [place / "pictures.zip", "--out", tmp_path / "run", "--resume", "--device", "cpu"]
+    assert call("train", *again, "--steps", 3).exit_code == 0  # the changes are the run's
+    refused(call("train", *again, "--steps", 4, "--set", "lr=1.0"), "trained with lr")
+    for change, word in (
+        ("batch_size", "KEY=VALUE"), ("batchsize=3", "batch_size"), ("batch_size=many", "number"),
+        ("=3", "KEY=VALUE"), ("a b=3", "not understood"), ("lr=1\nlr=2", "number"),
+        ("generator=3", "generator"), ("generator.width=1.5", "width"),
+    ):  # fmt: skip
+        refused(train(place, tmp_path / "x", "--steps", 1, "--set", change), word)
+    refused(train(place, tmp_path / "x", "--set", "lr=1.0", "--set", "lr=2.0"), "not understood")
 
 
 def test_train_can_start_from_a_model(place, run, tmp_path):
@@ -325,6 +372,8 @@ OPTIONS = [
     "--resume",
     "--init",
     "--holdout",
+    "--select",
+    "--set",
     "--dry-run",
     "--download",
     "--out",
@@ -442,6 +491,7 @@ def test_ctrl_c_on_real_paintings_can_be_resumed_by_the_command_it_names(place, 
         str(tmp_path / "run"),
         "--device",
         "cpu",
+        "--no-select",
     ]
     (place / "tiny.toml").write_text(TINY.replace("total_images = 400", "total_images = 8_000_000"))
     try:

@@ -19,6 +19,7 @@ import gan_book as gb
 from gan_book import checkpoints as files
 from gan_book.data.toys import grid, ring
 from gan_book.errors import GanBookError
+from gan_book.journal import StopTraining, only_one
 from gan_book.model import latents
 from gan_book.probe import dry_run, measure_precision
 from gan_book.runs import prepare_images
@@ -53,6 +54,7 @@ def test_what_a_run_leaves_behind(tmp_path):
     kept = {p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*.*")}
     assert kept == {
         "recipe.json", "environment.json", "data.json", "log.jsonl", "generator.safetensors",
+        ".lock",
         "samples/0000000160.png", "samples/0000000320.png",
         "checkpoints/step-000000036.safetensors", "checkpoints/step-000000040.safetensors",
     }  # fmt: skip
@@ -275,6 +277,68 @@ def test_kills_at_random_moments_change_nothing(tmp_path):
     assert kills == KILLS
 
 
+def test_two_trainings_at_once_do_not_mix(tmp_path):
+    """Neither a second new run nor a second resume; the lock of a dead process holds nobody up."""
+
+    def second(state, logs):
+        if state.step == 2:
+            for resume in (False, True):
+                with pytest.raises(GanBookError, match="Another training|already holds a run"):
+                    train(tmp_path / "run", 6, resume=resume)
+
+    train(tmp_path / "run", 4, callbacks=[second])
+    assert train(tmp_path / "run", 6, resume=True, callbacks=[]).steps == 6
+    assert (tmp_path / "run" / ".lock").exists()
+    with only_one(tmp_path / "run"):
+        with pytest.raises(GanBookError, match="Another training is writing"):
+            train(tmp_path / "run", 8, resume=True)
+        (tmp_path / "run" / "recipe.json").unlink()  # as if the other were just beginning
+        with pytest.raises(GanBookError, match="Another training is writing"):
+            train(tmp_path / "run", 8)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to itself")
+def test_ctrl_c_is_taken_between_steps_and_saved(tmp_path):
+    def press(state, logs):  # in the middle of a step's callbacks
+        if state.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def press_twice(state, logs):
+        press(state, logs)
+        if state.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", callbacks=[press])
+    assert signal.getsignal(signal.SIGINT) is before
+    assert last_checkpoint(tmp_path / "cut")[1]["step"] == 5
+    train(tmp_path / "cut", 30, resume=True)
+    train(tmp_path / "one", 30)
+    assert_same_end(tmp_path / "one", tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):  # a second one acts at once: what was saved stays
+        train(tmp_path / "twice", callbacks=[press_twice])
+    assert last_checkpoint(tmp_path / "twice")[1]["step"] == 4
+
+
+def test_a_callback_can_end_training(tmp_path):
+    def enough(state, logs):
+        if state.step == 5:
+            raise StopTraining("Good enough.")
+
+    with pytest.warns(UserWarning, match="Good enough"):
+        run = train(tmp_path / "run", callbacks=[enough])
+    assert (run.steps, last_checkpoint(tmp_path / "run")[1]["step"]) == (5, 5)
+
+
+def test_a_resume_holds_out_as_the_run_began(tmp_path):
+    train(tmp_path / "run", 2, holdout=0.5)
+    run = train(tmp_path / "run", 4, resume=True)
+    assert len(run.split.train) == 20
+    with pytest.raises(GanBookError, match="held-out"):
+        train(tmp_path / "run", 6, resume=True, holdout="auto")
+
+
 def test_init_starts_from_a_run_or_a_model(tmp_path):
     first = train(tmp_path / "a", 10)
     second = train(tmp_path / "b", 1, init=tmp_path / "a", recipe=tiny(lr=1e-9))
@@ -335,7 +399,7 @@ def test_a_damaged_run_folder_gets_a_sentence(tmp_path, name, content):
     train(tmp_path / "run", 4)
     (tmp_path / "run" / name).write_text(content)
     if name == "generator.safetensors":
-        with pytest.raises(GanBookError, match="no checkpoint"):
+        with pytest.raises(GanBookError, match="no checkpoint|damaged"):
             gb.load_run(tmp_path / "run")
     else:
         with pytest.raises(GanBookError):

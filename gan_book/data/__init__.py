@@ -7,12 +7,5 @@ from gan_book.data.imageset import ImageSet, LoadReport, Split
 from gan_book.data.load import load_images
 
 __all__ = [
-    "Batch",
-    "Batches",
-    "ImageSet",
-    "LoadReport",
-    "Split",
-    "load_images",
-    "to_float",
-    "to_uint8",
-]
+    "Batch", "Batches", "ImageSet", "LoadReport", "Split", "load_images", "to_float", "to_uint8",
+]  # fmt: skip

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gan_book.data.imageset import ImageSet
-from gan_book.errors import GanBookError
+from gan_book.errors import need
 
 DEVICE_MEMORY_SHARE = 0.4  # the rest of a GPU is for networks, their gradients and activations
 
@@ -85,13 +85,12 @@ class Batches:
         world: int = 1,
         flip: bool = False,
     ) -> None:
-        if batch_size < 1 or batch_size % world:
-            raise GanBookError(
-                f"A batch of {batch_size} cannot be shared by {world} processes; "
-                f"choose a positive multiple of {world}."
-            )
-        if not 0 <= rank < world:
-            raise GanBookError(f"Rank {rank} is outside of 0 to {world - 1}.")
+        need(
+            batch_size >= 1 and batch_size % world == 0,
+            f"A batch of {batch_size} cannot be shared by {world} processes; choose a positive "
+            f"multiple of {world}.",
+        )
+        need(0 <= rank < world, f"Rank {rank} is outside of 0 to {world - 1}.")
         self.batch_size, self.seed, self.rank, self.world = batch_size, seed, rank, world
         self.device = torch.empty(0, device=device).device  # "cuda" becomes "cuda:0"
         self.flip = flip
@@ -107,10 +106,9 @@ class Batches:
     def _keep_images(self, images: ImageSet, indices: Tensor | None, resident: bool | None) -> None:
         index = torch.arange(len(images)) if indices is None else indices.to("cpu", torch.int64)
         self.length = len(index)
-        if self.length == 0:
-            raise GanBookError("There is no picture to draw batches from; hold out fewer.")
-        if int(index.min()) < 0 or int(index.max()) >= len(images):
-            raise GanBookError(f"A training index is outside of 0 to {len(images) - 1}.")
+        need(self.length, "There is no picture to draw batches from; hold out fewer.")
+        inside = bool(((index >= 0) & (index < len(images))).all())
+        need(inside, f"A training index is outside of 0 to {len(images) - 1}.")
         pixels, labels = images.images, images.labels
         if resident is None:
             resident = self.device.type != "cpu" and self._fits(self.length * pixels[0].numel())
@@ -194,11 +192,8 @@ class Batches:
 
     def state(self) -> dict[str, Tensor]:
         """The place in the data, equal on all ranks: int64 tensors for a checkpoint."""
-        return {
-            "drawn": torch.tensor([self.drawn]),
-            "seed": torch.tensor([self.seed]),
-            "length": torch.tensor([self.length]),
-        }
+        place = {"drawn": self.drawn, "seed": self.seed, "length": self.length}
+        return {key: torch.tensor([value]) for key, value in place.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on exactly where :meth:`state` was taken.
@@ -206,22 +201,19 @@ class Batches:
         Raises:
             GanBookError: if the state is of another seed or another number of pictures.
         """
-        for key, mine in (("seed", self.seed), ("length", self.length)):
-            found = _integer(state, key)
-            if found != mine:
-                what = {"seed": "seed", "length": "number of training pictures"}[key]
-                raise GanBookError(
-                    f"The checkpoint was made with {what} {found}, this run has {mine}; "
-                    "resume with the same pictures and seed."
-                )
-        drawn = _integer(state, "drawn")
-        if drawn < 0:
-            raise GanBookError(f"The checkpoint's place in the data is negative ({drawn}).")
+        for key, value in self.state().items():
+            found = state.get(key, value[:0])
+            need(
+                found.shape == value.shape and found.dtype == value.dtype,
+                f"The checkpoint's data state has no number '{key}'; it is damaged.",
+            )
+        for key, what in (("seed", "seed"), ("length", "number of training pictures")):
+            saved, mine = int(state[key]), getattr(self, key)
+            need(
+                saved == mine,
+                f"The checkpoint was made with {what} {saved}, this run has {mine}; resume with "
+                "the same pictures and seed.",
+            )
+        drawn = int(state["drawn"])
+        need(drawn >= 0, f"The checkpoint's place in the data is negative ({drawn}).")
         self.drawn = drawn
-
-
-def _integer(state: dict[str, Tensor], key: str) -> int:
-    value = state.get(key)
-    if value is None or value.numel() != 1 or value.dtype != torch.int64:
-        raise GanBookError(f"The checkpoint's data state has no integer '{key}'; it is damaged.")
-    return int(value.reshape(()).item())

@@ -15,15 +15,15 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageOps
 
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need, whole
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 FORMATS_TEXT = "JPEG, PNG, WebP, BMP, TIFF or GIF"
@@ -34,36 +34,25 @@ MAX_ENLARGE = 8.0
 NOTED_ENLARGE = 2.0
 
 _ALONE = threading.Lock()
+_TOO_LARGE = f"it is too large, perhaps a decompression bomb: over {MAX_PIXELS:,} pixels"
 
-_SIGNATURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"BM": "BMP",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"GIF8": "GIF",
-}
-_FOREIGN = {
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a zip archive or an office document",
-    b"8BPS": "a Photoshop file",
-    b"gimp xcf": "a GIMP file",
-    b"\x00\x00\x01\x00": "an icon file",
-    b"%!PS": "a PostScript file",
-    b"\xff\x0a": "a JPEG XL file",
-    b"\x00\x00\x00\x0cJXL ": "a JPEG XL file",
-    b"\x7fELF": "a program",
-    b"MZ": "a program",
-}
-_TURNS = {  # EXIF orientation: how the stored picture must be turned to stand upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_BEGINNINGS = (  # where, the bytes there, what such a file is
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG", "PNG"),
+    (8, b"WEBP", "WEBP"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\x00", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (0, b"GIF8", "GIF"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"%!PS", "a PostScript file"),
+    (0, b"PK\x03\x04", "a zip archive or an office document"),
+    (0, b"8BPS", "a Photoshop file"),
+    (4, b"ftypavi", "an AVIF picture"),
+    (4, b"ftyphe", "a HEIC picture"),
+    (4, b"ftypm", "a HEIC picture or a video"),
+    (4, b"ftyp", "a video"),
+)
 
 
 class Refusal(Exception):
@@ -84,12 +73,11 @@ class Preparation:
     background: str = "white"
 
     def __post_init__(self) -> None:
-        if not all(isinstance(v, int) and 4 <= v <= 4096 for v in self.size):
-            raise GanBookError(f"size must be 4 to 4096 pixels a side, not {self.size}.")
-        if self.channels not in (1, 3):
-            raise GanBookError(f"channels must be 1 (gray) or 3 (color), not {self.channels}.")
-        if self.crop not in ("center", "stretch"):
-            raise GanBookError(f"crop must be 'center' or 'stretch', not {self.crop!r}.")
+        for side in self.size:
+            whole("each side of size", side, 4, 4096)
+        need(self.channels in (1, 3), f"channels must be 1 (gray) or 3, not {self.channels}.")
+        crops = ("center", "stretch")
+        need(self.crop in crops, f"crop must be 'center' or 'stretch', not {self.crop!r}.")
         self.color()
 
     def color(self) -> tuple[int, int, int]:
@@ -98,8 +86,7 @@ class Preparation:
             return ImageColor.getrgb(self.background)[:3]
         except (ValueError, TypeError, AttributeError):
             raise GanBookError(
-                f"background {self.background!r} is no color; use a name such as 'white' or a "
-                "code such as '#ffffff'."
+                f"background {self.background!r} is no color such as 'white' or '#ffffff'."
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,17 +115,16 @@ def decode(data: bytes, how: Preparation) -> tuple[NDArray[np.uint8], float]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
-            _check_pixels(width, height)
-            if width * height > ALONE_PIXELS:
-                with _ALONE:
-                    return _prepare(picture, how)
-            return _prepare(picture, how)
+            if width * height > MAX_PIXELS:
+                raise Refusal(_TOO_LARGE)
+            with _ALONE if width * height > ALONE_PIXELS else nullcontext():
+                return _prepare(picture, how)
     except Refusal:
         raise
     except Image.UnidentifiedImageError:
         raise Refusal(_unidentified(data)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Refusal(_too_many_pixels("more than twice Pillow's limit of")) from None
+        raise Refusal(_TOO_LARGE) from None
     except MemoryError:
         raise Refusal("it does not fit in memory when decoded") from None
     except Exception as error:  # noqa: BLE001 - a decoder fed with foreign bytes may raise anything
@@ -146,20 +132,19 @@ def decode(data: bytes, how: Preparation) -> tuple[NDArray[np.uint8], float]:
 
 
 def resize(
-    picture: Image.Image, how: Preparation, original: tuple[int, int] | None = None
+    picture: Image.Image, how: Preparation, shrunk: float = 1.0
 ) -> tuple[NDArray[np.uint8], float]:
     """An upright L or RGB picture, cropped and resized with LANCZOS: uint8 (C, H, W), and the
-    enlargement, counted from ``original`` (width, height) where that differs."""
+    enlargement, counted from before the decoder shrank it ``shrunk`` times."""
     high, wide = how.size
     width, height = picture.size
     scale = min(width / wide, height / high)  # source pixels per target pixel
     box_w, box_h = (width, height) if how.crop == "stretch" else (wide * scale, high * scale)
     left, top = (width - box_w) / 2, (height - box_h) / 2
-    whole = original or (width, height)
-    enlarged = max(wide / whole[0], high / whole[1])
+    enlarged = max(wide / width, high / height) / shrunk
     if enlarged > MAX_ENLARGE:
         raise Refusal(
-            f"it is too small: {whole[0]} x {whole[1]} pixels would be enlarged more than "
+            f"it is too small: {width} x {height} pixels would be enlarged more than "
             f"{MAX_ENLARGE:.0f} times to {wide} x {high}"
         )
     picture = picture.convert("L" if how.channels == 1 else "RGB")
@@ -171,53 +156,28 @@ def resize(
 
 
 def _prepare(picture: Image.Image, how: Preparation) -> tuple[NDArray[np.uint8], float]:
-    original = picture.size
-    if picture.format in ("JPEG", "MPO"):
-        # libjpeg shrinks by 2, 4 or 8 while it decodes; three times the target is left to LANCZOS.
-        picture.draft(None, (3 * max(how.size), 3 * max(how.size)))
+    width = picture.width
+    # libjpeg shrinks by 2, 4 or 8 while it decodes; three times the target is left to LANCZOS.
+    picture.draft(None, (3 * max(how.size), 3 * max(how.size)))
     picture.load()
-    turn = _TURNS.get(_orientation(picture))
-    flat = _flatten(picture, how)
-    if turn is not None:
-        flat = flat.transpose(turn)
-        if turn in (
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-            Image.Transpose.ROTATE_270,
-        ):
-            original = (original[1], original[0])
-    return resize(flat, how, original)
-
-
-def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where it is missing or the EXIF block is damaged."""
-    try:
-        return int(picture.getexif().get(0x0112, 1))
-    except Exception:  # noqa: BLE001 - damaged EXIF raises anything and costs no picture
-        return 1
+    shrunk = width / picture.width
+    with suppress(Exception):  # damaged EXIF raises anything and costs no picture
+        picture = ImageOps.exif_transpose(picture)
+    return resize(_flatten(picture, how), how, shrunk)
 
 
 def _flatten(picture: Image.Image, how: Preparation) -> Image.Image:
-    """Any mode to L or RGB without alpha."""
-    mode = picture.mode
-    if mode.startswith("I") or mode == "F":
+    """Any mode to RGB or L without alpha."""
+    if picture.mode.startswith("I") or picture.mode == "F":
         return _gray_from_numbers(picture)
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        alpha = rgba.getchannel("A").getextrema()
-        if alpha[1] == 0:
-            raise Refusal("it is completely transparent")
-        canvas = Image.new("RGBA", rgba.size, (*how.color(), 255))
-        canvas.alpha_composite(rgba)
-        return canvas.convert("RGB")
-    if mode in ("L", "RGB"):
-        return picture
-    if mode == "1":
-        return picture.convert("L")
-    if mode in ("P", "CMYK", "YCbCr", "HSV", "RGBX"):
+    if not picture.has_transparency_data:
         return picture.convert("RGB")
-    raise Refusal(f"its color mode {mode} is not supported; save it as RGB")
+    rgba = picture.convert("RGBA")
+    if rgba.getchannel("A").getextrema()[1] == 0:
+        raise Refusal("it is completely transparent")
+    canvas = Image.new("RGBA", rgba.size, (*how.color(), 255))
+    canvas.alpha_composite(rgba)
+    return canvas.convert("RGB")
 
 
 def _gray_from_numbers(picture: Image.Image) -> Image.Image:
@@ -235,65 +195,27 @@ def _gray_from_numbers(picture: Image.Image) -> Image.Image:
     return Image.fromarray(gray.astype(np.uint8))
 
 
-def _check_pixels(width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise Refusal(f"it has no pixels ({width} x {height})")
-    if width * height > MAX_PIXELS:
-        raise Refusal(_too_many_pixels(f"{width} x {height}, more than"))
-
-
-def _too_many_pixels(what: str) -> str:
-    return (
-        f"it is too large, perhaps a decompression bomb: {what} {MAX_PIXELS // 1_000_000} million "
-        "pixels"
-    )
-
-
-def _looks_like(data: bytes) -> str | None:
-    """What the first bytes say a foreign file is."""
-    for start, kind in _FOREIGN.items():
-        if data.startswith(start):
-            return kind
-    if data[4:8] == b"ftyp":
-        brand = data[8:12]
-        if brand in (b"avif", b"avis"):
-            return "an AVIF picture"
-        if brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):
-            return "a HEIC picture"
-        return "a video"
-    head = data[:512]
-    try:
-        text = head.decode("utf-8", errors="strict" if len(data) <= 512 else "ignore")
-    except UnicodeDecodeError:
-        return None
-    if len(text) < 0.9 * len(head) or any(ord(c) < 32 and c not in "\t\r\n\f" for c in text):
-        return None
-    lowered = text.lstrip().lower()
-    if lowered.startswith(("<!doctype html", "<html")):
-        return "an HTML page, as a failed download leaves it"
-    if "<svg" in lowered:
-        return "an SVG drawing"
-    return "text"
-
-
 def _unidentified(data: bytes) -> str:
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "it begins as WebP, but its header is damaged or cut off"
-    for start, name in _SIGNATURES.items():
-        if data.startswith(start):
-            return f"it begins as {name}, but its header is damaged or cut off"
-    kind = _looks_like(data)
-    if kind is None:
-        return f"it is not an image of a known format ({FORMATS_TEXT})"
-    if kind.endswith(("picture", "drawing", "file")):
-        return f"it is {kind}; convert it to {FORMATS_TEXT}"
-    return f"it is {kind}, not an image"
+    known = (kind for place, start, kind in _BEGINNINGS if data.startswith(start, place))
+    kind = next(known, None) or _text(data[:512])
+    if kind in FORMATS:
+        return f"it begins as {kind}, but its header is damaged or cut off"
+    return f"it is {kind}; it must be {FORMATS_TEXT}"
+
+
+def _text(head: bytes) -> str:
+    """What kind of text a file begins with, if it is text."""
+    text = head.decode("utf-8", errors="ignore").lower()
+    cut_off = len(head) - len(text.encode())  # the end may fall into a character
+    if cut_off > 3 or any(ord(c) < 32 and c not in "\t\r\n\f" for c in text):
+        return "not an image of a known format"
+    if "<html" in text:
+        return "an HTML page, as a failed download leaves it"
+    return "an SVG drawing" if "<svg" in text else "text"
 
 
 def _damaged(error: Exception) -> str:
-    text = " ".join(str(error).split())[:120]
-    lowered = text.lower()
-    if isinstance(error, EOFError) or "truncated" in lowered or "end of file" in lowered:
+    text = str(error).lower()
+    if isinstance(error, EOFError) or "truncated" in text or "end of file" in text:
         return "it is truncated: the file ends before the picture does"
-    detail = "".join(c for c in text if c.isprintable()) or type(error).__name__
-    return f"it is damaged and cannot be decoded ({detail})"
+    return f"it is damaged and cannot be decoded ({ascii(text or type(error).__name__)[:120]})"

@@ -14,45 +14,36 @@ from gan_book.data.decode import FORMATS_TEXT, Preparation, Refusal
 from gan_book.data.folder import load_listing
 from gan_book.data.imageset import ImageSet
 from gan_book.data.listing import Entry, Listing
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need
 
 HUB_PREFIX = "hf:"
 
 
-def from_hub(
-    name: str,
-    how: Preparation,
-    *,
-    download: bool = False,
-    labels: bool = True,
-    cache: bool = True,
-    progress: bool = True,
-    min_images: int = 2,
-) -> ImageSet:
+def from_hub(name: str, how: Preparation, *, download: bool = False, **reading: Any) -> ImageSet:
     """The ``train`` part of a Hugging Face data set, ``"hf:owner/name"``.
 
     The first column of pictures is used, and the first column of class labels. Pictures go
     through the same decoder as files, so damaged ones are refused and named. Needs the optional
-    package ``datasets``; no code from the data set is run.
+    package ``datasets``; no code from the data set is run. ``reading``: options of
+    :func:`gan_book.data.folder.load_listing`.
 
     Raises:
         GanBookError: if the download is not allowed or fails, or there is no column of pictures.
     """
     path = name.removeprefix(HUB_PREFIX)
     page = f"huggingface.co/datasets/{path}"
-    if path.count("/") != 1 or not all(path.split("/")):
-        raise GanBookError(f"{name!r} is not of the form 'hf:owner/name'.")
-    if not download:
-        raise GanBookError(
-            f"'{name}' would be downloaded from {page}, where its size and licence stand; read "
-            "them there. To allow it, pass download=True (on the command line --download)."
-        )
+    owner, _, title = path.partition("/")
+    need(owner and title and "/" not in title, f"{name!r} is not of the form 'hf:owner/name'.")
+    need(
+        download,
+        f"'{name}' would be downloaded from {page}, where its size and licence stand; read them "
+        "there. To allow it, pass download=True (on the command line --download).",
+    )
     try:
         import datasets
     except ImportError:
         raise GanBookError(
-            f"'{name}' needs the package 'datasets', which is not installed; "
-            "run: pip install datasets"
+            f"'{name}' needs a package that is missing; run: pip install datasets"
         ) from None
     try:
         info = datasets.load_dataset_builder(path).info
@@ -66,29 +57,17 @@ def from_hub(
     except Exception as error:  # noqa: BLE001 - the hub's clients raise errors of several libraries
         reason = " ".join(str(error).split())[:200]
         raise GanBookError(f"The data set {path!r} cannot be loaded: {reason}.") from None
-    if not pictures:
-        raise GanBookError(f"The data set {path!r} has no column of pictures ({FORMATS_TEXT}).")
-    listing = Listing(
-        name,
-        [Entry(f"{i:08d}", partial(_hub_bytes, data, i, pictures[0])) for i in range(len(data))],
-    )
-    images = load_listing(
-        listing,
-        how,
-        labels=False,
-        cache=cache,
-        progress=progress,
-        min_images=min_images,
-        name=path,
-        licence=licence,
-    )
+    need(pictures, f"The data set {path!r} has no column of pictures ({FORMATS_TEXT}).")
+    read = partial(_hub_bytes, data, pictures[0])
+    listing = Listing(name, [Entry(f"{i:08d}", partial(read, i)) for i in range(len(data))])
+    images = load_listing(listing, how, name=path, licence=licence, **reading)
     classes = [k for k, v in data.features.items() if isinstance(v, datasets.ClassLabel)]
-    if not (labels and classes):
+    if not classes:
         return images
     return _with_labels(images, data[classes[0]], tuple(data.features[classes[0]].names))
 
 
-def _hub_bytes(data: Any, i: int, column: str) -> bytes:
+def _hub_bytes(data: Any, column: str, i: int) -> bytes:
     cell = data[i][column] or {}
     if cell.get("bytes"):
         return bytes(cell["bytes"])

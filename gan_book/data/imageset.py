@@ -14,11 +14,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need
 
 HELD_OUT_AT_LEAST = 64
 HELD_OUT_SHARE = 0.1
@@ -60,17 +59,7 @@ class LoadReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as values that JSON can store."""
-        return {
-            "source": self.source,
-            "kept": self.kept,
-            "refused": [list(pair) for pair in self.refused],
-            "ignored": self.ignored,
-            "duplicates": self.duplicates,
-            "upscaled": self.upscaled,
-            "from_cache": self.from_cache,
-            "settings": dict(self.settings),
-            "notes": list(self.notes),
-        }
+        return {**vars(self), "settings": dict(self.settings)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,27 +117,22 @@ class ImageSet:
                 f"An ImageSet needs a uint8 tensor of shape (N, C, H, W), not {got}; "
                 "gan_book.data.to_uint8 converts pictures in [-1, 1]."
             )
-        if x.shape[1] not in (1, 3):
-            raise GanBookError(f"Pictures have 1 or 3 channels, not {x.shape[1]}.")
-        labelled = {"labels": self.labels, **self.attributes}
-        for key, values in labelled.items():
-            if values is None:
-                continue
-            if values.dtype != torch.int64 or values.shape != (len(x),):
-                raise GanBookError(
-                    f"'{key}' must be int64 of shape ({len(x)},), "
-                    f"not {values.dtype} {tuple(values.shape)}."
-                )
+        need(x.shape[1] in (1, 3), f"Pictures have 1 or 3 channels, not {x.shape[1]}.")
+        labelled = self.attributes if self.labels is None else {"labels": self.labels}
+        for key, values in {**labelled, **self.attributes}.items():
+            need(
+                values.dtype == torch.int64 and values.shape == (len(x),),
+                f"'{key}' must be int64 of shape ({len(x)},), "
+                f"not {values.dtype} {tuple(values.shape)}.",
+            )
         if self.labels is not None and len(x) and self.label_names:
-            low, high = int(self.labels.min()), int(self.labels.max())
-            if low < 0 or high >= len(self.label_names):
-                raise GanBookError(
-                    f"Labels run from {low} to {high}, but there are "
-                    f"{len(self.label_names)} label names."
-                )
-        for key, names in (("ids", self.ids), ("groups", self.groups)):
-            if names and len(names) != len(x):
-                raise GanBookError(f"There are {len(x)} pictures but {len(names)} {key}.")
+            low, high, count = int(self.labels.min()), int(self.labels.max()), len(self.label_names)
+            need(
+                0 <= low <= high < count,
+                f"Labels run from {low} to {high}, but there are {count} label names.",
+            )
+        for key, names in (("ids", self.ids or x), ("groups", self.groups or x)):
+            need(len(names) == len(x), f"There are {len(x)} pictures but {len(names)} {key}.")
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
@@ -182,8 +166,8 @@ class ImageSet:
         The report stays that of the whole source.
         """
         index = torch.as_tensor(indices, dtype=torch.int64).reshape(-1)  # (M,)
-        if len(index) and (int(index.min()) < 0 or int(index.max()) >= len(self)):
-            raise GanBookError(f"An index is outside of 0 to {len(self) - 1}.")
+        inside = bool(((index >= 0) & (index < len(self))).all())
+        need(inside, f"An index is outside of 0 to {len(self) - 1}.")
         order = index.tolist()
         return replace(
             self,
@@ -197,11 +181,8 @@ class ImageSet:
     @cached_property
     def _hashes(self) -> tuple[str, ...]:
         head = f"uint8 {tuple(self.images.shape[1:])} ".encode()
-        hashes = []
-        for i in range(len(self)):
-            pixels = np.ascontiguousarray(self.images[i].numpy())  # (C, H, W)
-            hashes.append(hashlib.sha256(head + pixels.tobytes()).hexdigest())
-        return tuple(hashes)
+        pictures = (image.numpy().tobytes() for image in self.images)  # (C, H, W) each
+        return tuple(hashlib.sha256(head + pixels).hexdigest() for pixels in pictures)
 
     def content_hashes(self) -> tuple[str, ...]:
         """SHA-256 (hex) of each picture's shape and pixels; computed once."""
@@ -245,47 +226,43 @@ class ImageSet:
             if side != "train":
                 room[side] -= len(members)
             sides[side].extend(members)
-        if any(room[name] > asked[name] // 2 for name in room) or not sides["train"]:
-            raise GanBookError(
-                f"Cannot hold out {wanted} of {total} pictures: they form only {len(units)} groups "
-                "of equal pictures or equal artists, which are never cut apart; hold out another "
-                "number, add pictures, or train with holdout 0 (nothing held out, no measurement)."
-            )
+        need(
+            all(room[name] <= asked[name] // 2 for name in room) and sides["train"],
+            f"Cannot hold out {wanted} of {total} pictures: they form only {len(units)} groups of "
+            "equal pictures or equal artists, which are never cut apart; hold out another number, "
+            "add pictures, or train with holdout 0 (nothing held out, no measurement).",
+        )
         index = {k: torch.tensor(sorted(v), dtype=torch.int64) for k, v in sides.items()}
         return Split(index["train"], index["validation"], index["test"])
 
 
 def _held_out_count(holdout: str | float, total: int) -> int:
     """How many of ``total`` pictures ``holdout`` asks to set aside; checked."""
-    value: float
     if holdout == "auto":
-        value = min(
-            max(HELD_OUT_AT_LEAST, round(HELD_OUT_SHARE * total)), int(SMALL_SET_SHARE * total)
+        usual = max(HELD_OUT_AT_LEAST, round(HELD_OUT_SHARE * total))
+        count = min(usual, int(SMALL_SET_SHARE * total))
+        need(
+            count >= 2,
+            f"A set of {total} pictures is too small to hold any out for measuring (at least 8 are "
+            "needed); add pictures, or train with holdout 0.",
         )
-        if value < 2:
-            raise GanBookError(
-                f"A set of {total} pictures is too small to hold any out for measuring (at least "
-                "8 are needed); add pictures, or train with holdout 0."
-            )
-        return int(value)
+        return count
     try:
         value = float(holdout)
     except (TypeError, ValueError):
         value = -1.0
-    if isinstance(holdout, bool) or not (0 <= value < float("inf")):
-        raise GanBookError(
-            f"holdout is 'auto', a fraction such as 0.1, or a count such as 64, not {holdout!r}."
-        )
+    need(
+        0 <= value < 1 or (value.is_integer() and not isinstance(holdout, bool)),
+        f"holdout is 'auto', a fraction such as 0.1, or a count such as 64, not {holdout!r}.",
+    )
     if value == 0:
         return 0
-    count = round(value * total) if value < 1 else round(value)
-    if value >= 1 and count != value:
-        raise GanBookError(f"holdout {holdout} is neither a fraction below 1 nor a whole number.")
-    if count < 2 or count >= total:
-        raise GanBookError(
-            f"holdout {holdout} of {total} pictures would hold out {count}; at least 2 must be "
-            "held out (or none, holdout 0) and at least 1 must be left for training."
-        )
+    count = round(value * total) if value < 1 else int(value)
+    need(
+        2 <= count < total,
+        f"holdout {holdout} of {total} pictures would hold out {count}; at least 2 must be held "
+        "out (or none, holdout 0) and at least 1 must be left for training.",
+    )
     return count
 
 

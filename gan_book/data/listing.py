@@ -10,14 +10,13 @@ import os
 import stat
 import threading
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from gan_book.data.decode import Refusal
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need
 
 MAX_FILE_BYTES = 256 * 2**20
 METADATA = "metadata.csv"
@@ -80,8 +79,7 @@ def list_source(path: Path) -> Listing:
         raise GanBookError(f"{shown(str(path))!r} cannot be opened: {_why(error)}.") from None
     if stat.S_ISDIR(mode):
         return _list_folder(path)
-    if not stat.S_ISREG(mode):
-        raise GanBookError(f"{shown(str(path))!r} is neither a folder nor a zip file.")
+    need(stat.S_ISREG(mode), f"{shown(str(path))!r} is neither a folder nor a zip file.")
     return _list_zip(path)
 
 
@@ -96,6 +94,9 @@ def _list_folder(root: Path) -> Listing:
     found: list[tuple[str, Path]] = []
     for where, folders, files in os.walk(root, onerror=failures.append):
         base = Path(where)
+        if not (folders or files) and base.suffix.lower() in _PICTURE_SUFFIXES:
+            name = base.relative_to(root).as_posix()
+            listing.refused.append((name, "it is a folder, not an image"))
         for folder in sorted(folders):
             path = base / folder
             name = path.relative_to(root).as_posix()
@@ -105,8 +106,6 @@ def _list_folder(root: Path) -> Listing:
             elif path.is_symlink():
                 folders.remove(folder)
                 listing.refused.append((name, "it is a link to a folder; links are not followed"))
-            elif path.suffix.lower() in _PICTURE_SUFFIXES and _is_empty(path):
-                listing.refused.append((name, "it is a folder, not an image"))
         found += [((base / file).relative_to(root).as_posix(), base / file) for file in files]
     for failure in failures:
         place = Path(failure.filename or root)
@@ -124,15 +123,10 @@ def _list_folder(root: Path) -> Listing:
     return listing
 
 
-def _is_empty(folder: Path) -> bool:
-    try:
-        return next(folder.iterdir(), None) is None
-    except OSError:
-        return False  # os.walk reports it
-
-
 def _read_file(path: Path) -> bytes:
     try:
+        if path.is_symlink() and not path.exists():
+            raise Refusal("it is a broken link")
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait forever
             raise Refusal("it is not a regular file (a pipe, socket or device)")
@@ -140,11 +134,6 @@ def _read_file(path: Path) -> bytes:
             raise Refusal(_too_big(status.st_size))
         with open(path, "rb") as file:
             return file.read(MAX_FILE_BYTES)
-    except FileNotFoundError:
-        broken = path.is_symlink()
-        raise Refusal("it is a broken link" if broken else "it has disappeared") from None
-    except PermissionError:
-        raise Refusal("it cannot be read: permission denied") from None
     except OSError as error:
         raise Refusal(f"it cannot be read: {_why(error)}") from None
 
@@ -156,14 +145,12 @@ def _too_big(size: int) -> str:
 def _list_zip(path: Path) -> Listing:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError):
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError) as error:
         picture = path.suffix.lower() in _PICTURE_SUFFIXES
         raise GanBookError(
-            f"{shown(str(path))!r} is {'a single file' if picture else 'no zip archive'}; give a "
-            "folder of images or a zip of one."
+            f"{shown(str(path))!r} is {'a single file' if picture else 'no zip archive'} "
+            f"({_why(error)}); give a folder of images or a zip of one."
         ) from None
-    except OSError as error:
-        raise GanBookError(f"{shown(str(path))!r} cannot be read: {_why(error)}.") from None
     listing = Listing(str(path))
     lock = threading.Lock()
     found: dict[str, zipfile.ZipInfo] = {}
@@ -205,12 +192,9 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, lock: threadin
     try:
         with lock, archive.open(info) as member:
             data = member.read(MAX_FILE_BYTES + 1)  # the size in the header may lie
-    except NotImplementedError:
-        raise Refusal("its compression method is not supported") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise Refusal(f"the archive is damaged here ({_why(error)[:100]})") from None
-    except Exception as error:  # noqa: BLE001 - other decompressors have error types of their own
-        raise Refusal(f"the archive is damaged here ({type(error).__name__})") from None
+    except Exception as error:  # noqa: BLE001 - decompressors have error types of their own
+        why = _why(error)[:100]
+        raise Refusal(f"the archive is damaged or of an unknown kind here ({why})") from None
     if len(data) > MAX_FILE_BYTES:
         raise Refusal(_too_big(len(data)))
     return data

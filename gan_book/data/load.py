@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gan_book.data.decode import Preparation
-from gan_book.data.folder import folder
+from gan_book.data.folder import load_listing
 from gan_book.data.hub import HUB_PREFIX, from_hub
 from gan_book.data.imageset import ImageSet
+from gan_book.data.listing import list_source
 from gan_book.data.named import NAMED, choose, named, resize_all
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need, whole
 
 ATELIER = "atelier"
 NAMES = (ATELIER, *NAMED)
@@ -63,47 +65,37 @@ def load_images(
         GanBookError: with a sentence on what is wrong with the source or an option.
     """
     how = Preparation(_size(size), channels, crop, background)
-    for option, value in (("n", n), ("min_images", min_images)):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise GanBookError(f"{option} must be a positive whole number, not {value!r}.")
-    if atelier_options and source != ATELIER:
-        names = ", ".join(sorted(atelier_options))
-        raise GanBookError(f"Unknown options for this source: {names} (only 'atelier' has more).")
+    n = None if n is None else whole("n", n, 1, 10**9)
+    reading: dict[str, Any] = {
+        "cache": cache,
+        "progress": progress,
+        "min_images": whole("min_images", min_images, 1, 10**9),
+    }
+    names = ", ".join(sorted(atelier_options))
+    need(
+        source == ATELIER or not names,
+        f"Unknown options for this source: {names} (only 'atelier' has more).",
+    )
+    total = n
     if isinstance(source, ImageSet):
         images = _again(source, how)
     elif source == ATELIER:
-        return _atelier(how, n, seed, labels, atelier_options)
+        images, total = _atelier(how, n, seed, atelier_options), None
     elif isinstance(source, str) and source in NAMED:
         images = named(source, how, n=n, seed=seed, download=download, root=root, progress=progress)
-        n = None
+        total = None
     elif isinstance(source, str) and source.startswith(HUB_PREFIX):
-        images = from_hub(
-            source,
-            how,
-            download=download,
-            labels=labels,
-            cache=cache,
-            progress=progress,
-            min_images=min_images,
-        )
+        images = from_hub(source, how, download=download, **reading)
     else:
-        images = folder(
-            _path(source),
-            how,
-            labels=labels,
-            cache=cache,
-            progress=progress,
-            min_images=min_images,
-        )
-    if n is not None:
-        images = images.subset(choose(len(images), n, seed, f"The source '{images.name}'"))
+        images = load_listing(list_source(_path(source).expanduser()), how, **reading)
+    if total is not None:
+        images = images.subset(choose(len(images), total, seed, f"The source '{images.name}'"))
     return images if labels else replace(images, labels=None, label_names=())
 
 
 def _size(size: int | tuple[int, int]) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int) else size
     try:
-        high, wide = pair
+        high, wide = (size, size) if isinstance(size, int) else size
     except (TypeError, ValueError):
         raise GanBookError(f"size must be a number or a pair (H, W), not {size!r}.") from None
     return high, wide
@@ -111,44 +103,32 @@ def _size(size: int | tuple[int, int]) -> tuple[int, int]:
 
 def _path(source: str | Path) -> Path:
     """The source as a path; a string that is neither a name nor a path gets a suggestion."""
-    if not isinstance(source, str | Path):
-        raise GanBookError(
-            f"The source of pictures is a name, a folder or a zip, not a {type(source).__name__}."
-        )
-    path = Path(source)
-    text = str(source)
-    if isinstance(source, Path) or "/" in text or "\\" in text or path.suffix or _exists(path):
-        return path
-    near = difflib.get_close_matches(text.lower(), NAMES, n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else "."
-    raise GanBookError(
-        f"There is no file, folder or set named {text!r}{meant} Sets: {', '.join(NAMES)}, "
-        "hf:owner/name."
+    need(
+        isinstance(source, str | Path),
+        f"The source of pictures is a name, a folder or a zip, not a {type(source).__name__}.",
     )
+    path, text = Path(source), str(source)
+    if isinstance(source, str) and not (
+        "/" in text or "\\" in text or path.suffix or os.path.exists(text)
+    ):
+        near = difflib.get_close_matches(text.lower(), NAMES, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else "."
+        raise GanBookError(
+            f"There is no file, folder or set named {text!r}{meant} Sets: {', '.join(NAMES)}, "
+            "hf:owner/name."
+        )
+    return path
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _atelier(
-    how: Preparation, n: int | None, seed: int, labels: bool, options: dict[str, Any]
-) -> ImageSet:
+def _atelier(how: Preparation, n: int | None, seed: int, options: dict[str, Any]) -> ImageSet:
     from gan_book.data.atelier import atelier
 
-    unknown = sorted(set(options) - {"styles", "palettes", "weights", "version"})
-    if unknown:
-        raise GanBookError(
-            "'atelier' has the options styles, palettes, weights and version, "
-            f"not {', '.join(unknown)}."
-        )
-    images = atelier(1000 if n is None else n, how.size, seed=seed, **options)
-    if how.channels != images.channels:
-        images = _again(images, how)
-    return images if labels else replace(images, labels=None, label_names=())
+    unknown = ", ".join(sorted(set(options) - {"styles", "palettes", "weights", "version"}))
+    need(
+        not unknown,
+        f"'atelier' has the options styles, palettes, weights and version, not {unknown}.",
+    )
+    return _again(atelier(1000 if n is None else n, how.size, seed=seed, **options), how)
 
 
 def _again(images: ImageSet, how: Preparation) -> ImageSet:

@@ -8,10 +8,12 @@ are also read from files that are already there, without any library.
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import sys
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +28,7 @@ from gan_book.data.cache import cache_dir
 from gan_book.data.decode import Preparation, Refusal
 from gan_book.data.imageset import ImageSet
 from gan_book.data.listing import MAX_FILE_BYTES
-from gan_book.errors import GanBookError
+from gan_book.errors import GanBookError, need
 
 _IDX_IMAGES, _IDX_LABELS = 2051, 2049  # magic numbers: unsigned bytes in 3 and in 1 dimensions
 
@@ -51,56 +53,33 @@ class NamedSet:
 
 
 _DIGITS = tuple("0123456789")
-NAMED: dict[str, NamedSet] = {
-    each.name: each
-    for each in (
-        NamedSet(
-            "fashion-mnist",
-            "Fashion-MNIST",
-            "60,000 gray pictures of clothes, 28x28, 10 classes",
-            "Zalando Research (github.com/zalandoresearch/fashion-mnist)",
-            31,
-            "MIT",
-            (
-                *("t-shirt", "trouser", "pullover", "dress", "coat"),
-                *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-            ),
-            "FashionMNIST",
-        ),
-        NamedSet(
-            "mnist",
-            "MNIST",
-            "60,000 gray handwritten digits, 28x28, 10 classes",
-            "Yann LeCun and Corinna Cortes, through torchvision's mirror",
-            12,
-            "CC BY-SA 3.0",
-            _DIGITS,
-            "MNIST",
-        ),
-        NamedSet(
-            "cifar-10",
-            "CIFAR-10",
-            "50,000 color photographs, 32x32, 10 classes",
-            "Alex Krizhevsky, University of Toronto (www.cs.toronto.edu/~kriz/cifar.html)",
-            170,
-            "none stated by its authors; used for research",
-            (
-                *("airplane", "automobile", "bird", "cat", "deer"),
-                *("dog", "frog", "horse", "ship", "truck"),
-            ),
-            "CIFAR10",
-        ),
-        NamedSet(
-            "digits",
-            "Optical digits",
-            "1,797 gray handwritten digits, 8x8, 10 classes",
-            "comes with scikit-learn, no download; UCI repository, E. Alpaydin and C. Kaynak",
-            0,
-            "CC BY 4.0",
-            _DIGITS,
-        ),
-    )
-}
+_SETS = (
+    NamedSet(
+        "fashion-mnist", "Fashion-MNIST", "60,000 gray pictures of clothes, 28x28, 10 classes",
+        "Zalando Research (github.com/zalandoresearch/fashion-mnist)",
+        31, "MIT",
+        ("t-shirt", "trouser", "pullover", "dress", "coat",
+         "sandal", "shirt", "sneaker", "bag", "ankle boot"), "FashionMNIST",
+    ),
+    NamedSet(
+        "mnist", "MNIST", "60,000 gray handwritten digits, 28x28, 10 classes",
+        "Yann LeCun and Corinna Cortes, through torchvision's mirror",
+        12, "CC BY-SA 3.0", _DIGITS, "MNIST",
+    ),
+    NamedSet(
+        "cifar-10", "CIFAR-10", "50,000 color photographs, 32x32, 10 classes",
+        "Alex Krizhevsky, University of Toronto (www.cs.toronto.edu/~kriz/cifar.html)",
+        170, "none stated by its authors; used for research",
+        ("airplane", "automobile", "bird", "cat", "deer",
+         "dog", "frog", "horse", "ship", "truck"), "CIFAR10",
+    ),
+    NamedSet(
+        "digits", "Optical digits", "1,797 gray handwritten digits, 8x8, 10 classes",
+        "comes with scikit-learn, no download; UCI repository, E. Alpaydin and C. Kaynak",
+        0, "CC BY 4.0", _DIGITS,
+    ),
+)  # fmt: skip
+NAMED: dict[str, NamedSet] = {about.name: about for about in _SETS}
 
 
 def named(
@@ -130,11 +109,12 @@ def named(
     if name == "digits":
         pixels, labels = _digits()
     elif name == "cifar-10":
-        pixels, labels = _cifar10(about, root, download)
+        data = _fetch(about, _places(name, root)[-1], download)
+        pixels, labels = data.data, torch.tensor(data.targets)  # (N, 32, 32, 3), (N,)
     else:
         pixels, labels = _idx_set(about, root, download)
-    if len(pixels) != len(labels):
-        raise GanBookError(f"{about.title} has {len(pixels)} pictures but {len(labels)} labels.")
+    counts = f"{len(pixels)} pictures but {len(labels)} labels"
+    need(len(pixels) == len(labels), f"{about.title} has {counts}.")
     chosen = choose(len(pixels), n, seed, about.title)
     pixels, labels = pixels[chosen.numpy()], labels[chosen]  # (M, H, W, C), (M,)
     return ImageSet(
@@ -155,8 +135,7 @@ def choose(total: int, n: int | None, seed: int, what: str) -> Tensor:
     """
     if n is None:
         return torch.arange(total)
-    if not 1 <= n <= total:
-        raise GanBookError(f"{what} has {total} pictures; n must be 1 to {total}, not {n}.")
+    need(1 <= n <= total, f"{what} has {total} pictures; n must be 1 to {total}, not {n}.")
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     return order[:n].sort().values  # (n,)
 
@@ -188,8 +167,7 @@ def _digits() -> tuple[NDArray[np.uint8], Tensor]:
         from sklearn.datasets import load_digits
     except ImportError:
         raise GanBookError(
-            "The set 'digits' comes with scikit-learn, which is not installed; "
-            "run: pip install scikit-learn"
+            "The set 'digits' comes with scikit-learn; run: pip install scikit-learn"
         ) from None
     data = load_digits()
     pixels = np.rint(data.images * (255 / 16)).astype(np.uint8)[..., None]  # (N, 8, 8, 1)
@@ -197,44 +175,29 @@ def _digits() -> tuple[NDArray[np.uint8], Tensor]:
 
 
 def _places(name: str, root: str | Path | None) -> list[Path]:
-    """Folders in which a set's files may lie already."""
+    """Folders in which a set's files may lie already; downloads go to the last."""
     if root is not None:
         return [Path(root).expanduser()]
-    places = []
-    if os.environ.get("GAN_BOOK_REAL_DATA"):
-        places.append(Path(os.environ["GAN_BOOK_REAL_DATA"]) / name)
-    return [*places, _download_folder()]
-
-
-def _download_folder() -> Path:
     try:
-        return cache_dir() / "named"
+        downloads = cache_dir() / "named"
     except OSError as error:
         raise GanBookError(f"There is no folder for data ({error}); set GAN_BOOK_CACHE.") from None
+    real_data = os.environ.get("GAN_BOOK_REAL_DATA")
+    return [Path(real_data) / name, downloads] if real_data else [downloads]
 
 
-def _ask(about: NamedSet, folder: Path) -> GanBookError:
-    return GanBookError(
-        f"'{about.name}' is not on this machine. It would be downloaded to {folder}: "
-        f"{about.description()}. To allow it, pass download=True (on the command line --download)."
-    )
-
-
-def _fetch(about: NamedSet, root: str | Path | None, download: bool) -> Any:
+def _fetch(about: NamedSet, target: Path, download: bool) -> Any:
     """The torchvision data set, downloaded if allowed and missing; torchvision checks hashes."""
-    target = Path(root).expanduser() if root is not None else _download_folder()
-    try:
-        from torchvision import datasets
-    except ImportError:
-        raise GanBookError(
-            f"'{about.name}' is read by torchvision, which is not installed."
-        ) from None
+    from torchvision import datasets
+
     make = partial(getattr(datasets, about.torchvision), str(target), train=True)
-    try:
+    with suppress(RuntimeError, OSError):
         return make(download=False)
-    except (RuntimeError, OSError):
-        if not download:
-            raise _ask(about, target) from None
+    need(
+        download,
+        f"'{about.name}' is not on this machine. It would be downloaded to {target}: "
+        f"{about.description()}. To allow it, pass download=True (on the command line --download).",
+    )
     print(f"Downloading {about.description()} to {target}.", file=sys.stderr)
     try:
         return make(download=True)
@@ -242,20 +205,13 @@ def _fetch(about: NamedSet, root: str | Path | None, download: bool) -> Any:
         raise GanBookError(f"The download of {about.title} failed: {error}.") from None
 
 
-def _cifar10(
-    about: NamedSet, root: str | Path | None, download: bool
-) -> tuple[NDArray[np.uint8], Tensor]:
-    data = _fetch(about, root, download)
-    return data.data, torch.tensor(data.targets, dtype=torch.int64)  # (N, 32, 32, 3), (N,)
-
-
 def _idx_set(
     about: NamedSet, root: str | Path | None, download: bool
 ) -> tuple[NDArray[np.uint8], Tensor]:
-    files = _find_idx(about, _places(about.name, root))
-    if files is None:
-        _fetch(about, root, download)
-        files = _find_idx(about, _places(about.name, root))
+    places = _places(about.name, root)
+    if _find_idx(about, places) is None:
+        _fetch(about, places[-1], download)
+    files = _find_idx(about, places)
     if files is None:
         raise GanBookError(f"The download of {about.title} left no IDX files behind.")
     pixels = read_idx(files[0], _IDX_IMAGES)[..., None]  # (N, H, W, 1)
@@ -267,12 +223,10 @@ def _find_idx(about: NamedSet, places: Iterable[Path]) -> tuple[Path, Path] | No
     for place in places:
         for folder in (place, place / about.torchvision / "raw"):
             for suffix in (".gz", ""):
-                pair = [
-                    folder / f"train-{kind}-ubyte{suffix}"
-                    for kind in ("images-idx3", "labels-idx1")
-                ]
-                if all(path.is_file() for path in pair):
-                    return pair[0], pair[1]
+                images = folder / f"train-images-idx3-ubyte{suffix}"
+                labels = folder / f"train-labels-idx1-ubyte{suffix}"
+                if images.is_file() and labels.is_file():
+                    return images, labels
     return None
 
 
@@ -289,14 +243,11 @@ def read_idx(path: Path, magic: int) -> NDArray[np.uint8]:
         raise GanBookError(f"{path} cannot be read: {error}.") from None
     rank = magic % 256
     head = 4 * (1 + rank)
-    if len(data) < head or int.from_bytes(data[:4], "big") != magic:
-        raise GanBookError(f"{path} is not the IDX file it should be (magic number {magic}).")
-    shape = [int.from_bytes(data[i : i + 4], "big") for i in range(4, head, 4)]
-    count = 1
-    for extent in shape:
-        count *= extent
-    if len(data) - head != count or count == 0:
-        raise GanBookError(
-            f"{path} is damaged: {count} bytes of pixels expected, {len(data) - head} found."
-        )
+    need(
+        len(data) >= head and int.from_bytes(data[:4], "big") == magic,
+        f"{path} is not the IDX file it should be (magic number {magic}).",
+    )
+    shape = np.frombuffer(data, ">u4", rank, offset=4).tolist()
+    found, count = len(data) - head, math.prod(shape)
+    need(found == count > 0, f"{path} is damaged: {count} bytes expected, {found} found.")
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)

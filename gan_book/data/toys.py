@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gan_book.errors import GanBookError
+from gan_book.errors import need
 
 _CHUNK = 1 << 17  # sample-to-center distances held at once: 1 MB, stays in the cache
 _POINT_SCALE = 0.01  # stands in for sd where a distribution has none (Dirac)
@@ -58,16 +58,14 @@ class PointSet:
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n independent points, float32 (n, 2), on the device of `generator`."""
-        if n < 0:
-            raise GanBookError(f"Cannot draw {n} points from '{self.name}': n must be 0 or more.")
+        need(n >= 0, f"Cannot draw {n} points from '{self.name}': n must be 0 or more.")
         device = generator.device
         if self.curve is None:
             picked = torch.randint(len(self.centers), (n,), generator=generator, device=device)
             points = self.centers.to(device)[picked]  # (n, 2)
         else:
-            points = self.curve(  # (n, 2)
-                torch.rand(n, generator=generator, device=device, dtype=torch.float64)
-            )
+            u = torch.rand(n, generator=generator, device=device, dtype=torch.float64)
+            points = self.curve(u)  # (n, 2)
         noise = torch.randn(n, 2, generator=generator, device=device, dtype=torch.float64)
         return (points + self.sd * noise).float()
 
@@ -79,10 +77,7 @@ class PointSet:
         over the curve's parameter, within 0.2 % of it for points of the distribution.
         Raises GanBookError where there is no density (sd = 0).
         """
-        if self.sd == 0:
-            raise GanBookError(
-                f"'{self.name}' has no density: all its probability sits in single points."
-            )
+        need(self.sd, f"'{self.name}' has no density: all its probability sits in single points.")
         x = self._points(x)  # (N, 2)
         centers = self.centers.to(x.device)  # (M, 2)
         constant = math.log(2 * math.pi * self.sd**2) + math.log(len(centers))
@@ -107,14 +102,13 @@ class PointSet:
         the mode's fair part N / K. A perfect sampler's high-quality share is
         1 - exp(-radius_sd^2 / 2) for separated modes, 0.989 at 3.
         """
-        if not radius_sd > 0 or not 0 <= min_share <= 1:
-            raise GanBookError(
-                f"Cannot count modes with radius_sd={radius_sd} and min_share={min_share}: "
-                "the radius must be positive and the share between 0 and 1."
-            )
+        need(
+            radius_sd > 0 and 0 <= min_share <= 1,
+            f"Cannot count modes with radius_sd={radius_sd} and min_share={min_share}: "
+            "the radius must be positive and the share between 0 and 1.",
+        )
         samples = self._points(samples)  # (N, 2)
-        if len(samples) == 0:
-            raise GanBookError(f"Cannot count modes of '{self.name}' in an empty set of samples.")
+        need(len(samples), f"Cannot count modes of '{self.name}' in an empty set of samples.")
         centers = self.centers.to(samples.device)  # (M, 2)
         radius = radius_sd * (self.sd or _POINT_SCALE)
         counts = torch.zeros(len(self.modes), dtype=torch.float64)  # (K,)
@@ -127,11 +121,10 @@ class PointSet:
         return ModeCount(int((counts >= needed).sum()), float(shares.sum()), shares)
 
     def _points(self, x: Tensor) -> Tensor:
-        if x.ndim != 2 or x.shape[1] != 2:
-            raise GanBookError(
-                f"'{self.name}' lives in the plane: points must have shape (N, 2), "
-                f"not {tuple(x.shape)}."
-            )
+        need(
+            x.ndim == 2 and x.shape[1] == 2,
+            f"'{self.name}' lives in the plane: points have shape (N, 2), not {tuple(x.shape)}.",
+        )
         return x.detach().double()
 
 
@@ -143,18 +136,15 @@ def _squared_distances(x: Tensor, centers: Tensor) -> Tensor:
 
 
 def _mixture(name: str, modes: Tensor, sd: float) -> PointSet:
-    if not sd >= 0 or not math.isfinite(sd):
-        raise GanBookError(f"The toy set '{name}' needs a standard deviation >= 0, not {sd}.")
+    need(0 <= sd < math.inf, f"The toy set '{name}' needs a standard deviation >= 0, not {sd}.")
     return PointSet(name, modes, float(sd), modes, torch.arange(len(modes)))
 
 
 def _along(
     name: str, curve: Callable[[Tensor], Tensor], modes: int, sd: float, resolution: int
 ) -> PointSet:
-    if not sd > 0 or not math.isfinite(sd):
-        raise GanBookError(f"The toy set '{name}' needs a standard deviation > 0, not {sd}.")
-    if modes < 1:
-        raise GanBookError(f"The toy set '{name}' needs at least one mode, not {modes}.")
+    need(0 < sd < math.inf, f"The toy set '{name}' needs a standard deviation > 0, not {sd}.")
+    need(modes >= 1, f"The toy set '{name}' needs at least one mode, not {modes}.")
     total = modes * max(1, -(-resolution // modes))  # centers, the same number in each arc
     u = (torch.arange(total, dtype=torch.float64) + 0.5) / total
     middle = (torch.arange(modes, dtype=torch.float64) + 0.5) / modes
@@ -164,16 +154,14 @@ def _along(
 
 def ring(modes: int = 8, radius: float = 2.0, sd: float = 0.02) -> PointSet:
     """Equally likely Gaussians on a circle, the first at angle 0."""
-    if modes < 1:
-        raise GanBookError(f"A ring needs at least one mode, not {modes}.")
+    need(modes >= 1, f"A ring needs at least one mode, not {modes}.")
     angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     return _mixture("ring", radius * torch.stack([angle.cos(), angle.sin()], dim=1), sd)
 
 
 def grid(side: int = 5, spacing: float = 2.0, sd: float = 0.05) -> PointSet:
     """side x side equally likely Gaussians on a square lattice centered at the origin."""
-    if side < 1:
-        raise GanBookError(f"A grid needs at least one mode a side, not {side}.")
+    need(side >= 1, f"A grid needs at least one mode a side, not {side}.")
     line = spacing * (torch.arange(side, dtype=torch.float64) - (side - 1) / 2)
     return _mixture("grid", torch.cartesian_prod(line, line).reshape(-1, 2), sd)
 
@@ -201,8 +189,7 @@ def two_moons(sd: float = 0.06, modes: int = 16) -> PointSet:
     (0, 1/2) runs along the upper moon, u in (1/2, 1) along the lower one, both uniform in angle.
     Half of the modes (arcs of equal probability) lie on each moon; their number must be even.
     """
-    if modes % 2:
-        raise GanBookError(f"Two moons need an even number of modes, not {modes}.")
+    need(modes % 2 == 0, f"Two moons need an even number of modes, not {modes}.")
 
     def curve(u: Tensor) -> Tensor:
         upper = u < 0.5  # (n,)

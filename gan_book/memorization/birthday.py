@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..errors import GanBookError
+from ..errors import need
 from .search import Space, picture_space
 
 
@@ -63,8 +63,7 @@ def support_size(pictures: Tensor, threshold: float, *, space: Space | None = No
     Source: Arora and Zhang 2017, "Do GANs actually learn the distribution? An empirical study",
     sections 2 and 3.
     """
-    if len(pictures) < 2:
-        raise GanBookError("A duplicate needs two pictures; draw more.")
+    need(len(pictures) >= 2, "A duplicate needs two pictures; draw more.")
     n = len(pictures)
     near = (space or picture_space()).pairs(pictures) <= threshold  # (n, n)
     near.fill_diagonal_(False)

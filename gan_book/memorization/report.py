@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import GanBookError
+from ..errors import need
 from ..metrics._features import wilson
 from .birthday import SupportSize, support_size
 from .search import Nearest, Space, as_levels, picture_space
@@ -205,6 +206,12 @@ def _nearer_train(to_train: Nearest, to_heldout: Nearest, counts: tuple[int, int
     return [float(nearer.double().mean()), expected, error]
 
 
+def _pair(made: Nearest, margin: Tensor, i: int) -> Pair:
+    index, distance, shift = int(made.index[i]), float(made.distance[i]), made.shift[i]
+    moved = int(shift[0]), int(shift[1])
+    return Pair(i, index, distance, float(margin[i]), bool(made.flip[i]), moved)
+
+
 def _duplicate_distance(train: Tensor, copies: Tensor, nearest: Tensor, space: Space) -> float:
     """Median distance, as `space.pairs` measures it, of planted copies to their originals."""
     some = copies[:250]
@@ -246,20 +253,18 @@ def memorization(
     Raises:
         GanBookError: too few held-out pictures, styles that do not fit, or what the space raises.
     """
-    if not 0 < false_alarms < 1 or int((len(heldout) + 1) * false_alarms + 1e-9) < 1:
-        raise GanBookError(
-            f"A threshold at {false_alarms:.3g} false alarms cannot be set with {len(heldout)} "
-            "held-out pictures; hold out at least 1 / rate - 1 (19 for 0.05)."
-        )
-    if styles is None:
-        styles = torch.zeros(len(train), dtype=torch.int64)
-    elif styles.shape != (len(train),) or styles.is_floating_point() or int(styles.min()) < 0:
-        raise GanBookError(
-            f"Styles must be {len(train)} integers from 0 on, one for each training picture."
-        )
+    need(
+        0 < false_alarms < 1 and (len(heldout) + 1) * false_alarms + 1e-9 >= 1,
+        f"A threshold at {false_alarms:.3g} false alarms cannot be set with {len(heldout)} "
+        "held-out pictures; hold out at least 1 / rate - 1 (19 for 0.05).",
+    )
+    n = len(train)
+    styles = torch.zeros(n, dtype=torch.int64) if styles is None else styles
+    fits = styles.shape == (n,) and not styles.is_floating_point() and int(styles.min()) >= 0
+    need(fits, f"Styles must be {n} integers from 0 on, one for each training picture.")
     styles = styles.long().cpu()
-    if copies is None and train.ndim != 4:
-        raise GanBookError("In feature space, pass the features of planted copies as copies=...")
+    given = copies is not None or train.ndim == 4
+    need(given, "In feature space, pass the features of planted copies as copies=...")
     space = space or picture_space()
     if copies is None:
         chosen = torch.randperm(len(train), generator=generator)[:300]
@@ -274,9 +279,12 @@ def memorization(
     flags = made.distance <= limit_made
     hits = (planted.distance <= limit_planted).double()
     planted_styles = styles[planted.index.cpu()]
+    present = planted_styles.unique().tolist()
+    by_style = {style: float(hits[planted_styles == style].mean()) for style in present}
     copy_distance = float(planted.distance.quantile(0.95))
     nearer = _nearer_train(made, space.nearest(generated, heldout), (len(train), len(heldout)))
-    margin = made.distance / limit_made.clamp(min=1e-12)
+    least = partial(torch.clamp, min=1e-12)
+    margin = made.distance / least(limit_made)
     order = margin.argsort(stable=True)[:worst].tolist()
     subset = torch.randperm(len(train), generator=generator)[: len(generated)]
     duplicate = _duplicate_distance(train, copies, planted.index, space)
@@ -286,13 +294,8 @@ def memorization(
         false_alarms=false_alarms,
         thresholds=thresholds,
         recall=float(hits.mean()),
-        recall_by_style={
-            s: float(hits[planted_styles == s].mean()) for s in planted_styles.unique().tolist()
-        },
-        roc=roc(
-            planted.distance / limit_planted.clamp(min=1e-12),
-            fresh.distance / limit_fresh.clamp(min=1e-12),
-        ),
+        recall_by_style=by_style,
+        roc=roc(planted.distance / least(limit_planted), fresh.distance / least(limit_fresh)),
         copy_distance=copy_distance,
         near_collisions=float((fresh.distance <= copy_distance).double().mean()),
         copies=float((made.distance <= copy_distance).double().mean()),
@@ -301,17 +304,7 @@ def memorization(
         nearer_error=nearer[2],
         support=support_size(generated, duplicate, space=space),
         support_train=support_size(train[subset], duplicate, space=space),
-        suspicious=tuple(
-            Pair(
-                i,
-                int(made.index[i]),
-                float(made.distance[i]),
-                float(margin[i]),
-                bool(made.flip[i]),
-                (int(made.shift[i, 0]), int(made.shift[i, 1])),
-            )
-            for i in order
-        ),
+        suspicious=tuple(_pair(made, margin, i) for i in order),
         n_generated=len(generated),
         n_train=len(train),
         n_heldout=len(heldout),

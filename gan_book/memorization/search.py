@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import GanBookError
+from ..errors import need
 from ..metrics._features import squared_distances, tiles, two_sets
 
 # Deviation, in levels of 0 ... 255, below which detail is no evidence: rounding, compression.
@@ -54,19 +54,17 @@ def as_levels(pictures: Tensor, size: int, name: str = "pictures") -> Tensor:
 
     uint8 is taken as it is, floating point as [-1, 1]. Larger pictures are averaged over areas.
     """
-    if pictures.ndim != 4 or not len(pictures):
-        raise GanBookError(
-            f"The {name} have shape {tuple(pictures.shape)}; give (N, C, H, W) with N at least 1."
-        )
+    shape = tuple(pictures.shape)
+    fits = len(shape) == 4 and shape[0] > 0
+    need(fits, f"The {name} have shape {shape}; give (N, C, H, W) with N at least 1.")
     levels = pictures.detach().cpu()
     levels = levels.float() if levels.dtype == torch.uint8 else (levels.float() + 1) * 127.5
-    if not bool(torch.isfinite(levels).all()):
-        raise GanBookError(f"The {name} hold a value that is not finite.")
+    need(torch.isfinite(levels).all(), f"The {name} hold a value that is not finite.")
     height, width = levels.shape[-2:]
     scale = size / max(height, width)
     if scale < 1:
-        shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-        levels = functional.interpolate(levels, size=shape, mode="area")
+        small = (max(1, round(height * scale)), max(1, round(width * scale)))
+        levels = functional.interpolate(levels, size=small, mode="area")
     return levels
 
 
@@ -145,16 +143,14 @@ def _refined(queries: Tensor, keys: Tensor, shifts: int, flips: bool) -> tuple[T
 
 
 def _check_pair(queries: Tensor, keys: Tensor, shifts: int) -> None:
-    if queries.shape[1:] != keys.shape[1:]:
-        raise GanBookError(
-            f"Pictures of shape {tuple(queries.shape[1:])} and {tuple(keys.shape[1:])} cannot be "
-            "compared; bring both to one size and number of channels."
-        )
-    if shifts < 0 or min(queries.shape[-2:]) < 2 * shifts + 4:
-        raise GanBookError(
-            f"Shifts of {shifts} pixels are too many for pictures of "
-            f"{queries.shape[-2]} x {queries.shape[-1]} pixels (or negative)."
-        )
+    one, other = tuple(queries.shape[1:]), tuple(keys.shape[1:])
+    need(
+        one == other,
+        f"Pictures of shape {one} and {other} cannot be compared; bring both to one size and "
+        "number of channels.",
+    )
+    fits = shifts >= 0 and min(one[1:]) >= 2 * shifts + 4
+    need(fits, f"Shifts of {shifts} pixels are too many for pictures of shape {one} (or negative).")
 
 
 def nearest_pictures(

@@ -18,41 +18,16 @@ from .kernel import (
     paired_kernel_difference,
 )
 from .modes import TrueCoverage, coverage_of_counts, true_coverage
-from .neighbors import (
-    DensityCoverage,
-    PrecisionRecall,
-    density_coverage,
-    precision_recall,
-)
+from .neighbors import DensityCoverage, PrecisionRecall, density_coverage, precision_recall
 from .sliced import SlicedWasserstein, sliced_wasserstein, squared_transport
 from .two_sample import NearestNeighborTest, one_nearest_neighbor
 
 __all__ = [
-    "DensityCoverage",
-    "Floor",
-    "FrechetDistance",
-    "FrechetExtrapolation",
-    "KernelDifference",
-    "KernelDistance",
-    "NearestNeighborTest",
-    "PrecisionRecall",
-    "SlicedWasserstein",
-    "TrueCoverage",
-    "coverage_of_counts",
-    "cubic_kernel",
-    "density_coverage",
-    "frechet_at_infinity",
-    "frechet_distance",
-    "frechet_from_moments",
-    "kernel_distance",
-    "kernel_distance_from_moments",
-    "moments",
-    "one_nearest_neighbor",
-    "paired_kernel_difference",
-    "pca_gaussian",
-    "precision_recall",
-    "real_floor",
-    "sliced_wasserstein",
-    "squared_transport",
-    "true_coverage",
-]
+    "DensityCoverage", "Floor", "FrechetDistance", "FrechetExtrapolation", "KernelDifference",
+    "KernelDistance", "NearestNeighborTest", "PrecisionRecall", "SlicedWasserstein",
+    "TrueCoverage", "coverage_of_counts", "cubic_kernel", "density_coverage",
+    "frechet_at_infinity", "frechet_distance", "frechet_from_moments", "kernel_distance",
+    "kernel_distance_from_moments", "moments", "one_nearest_neighbor",
+    "paired_kernel_difference", "pca_gaussian", "precision_recall", "real_floor",
+    "sliced_wasserstein", "squared_transport", "true_coverage",
+]  # fmt: skip

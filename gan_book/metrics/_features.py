@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import GanBookError
+from ..errors import need
 
 Matrix: TypeAlias = "Tensor | np.ndarray"
 
@@ -31,31 +31,30 @@ def features(x: Matrix, name: str, *, at_least: int = 2) -> Tensor:
     tensor = torch.as_tensor(x if isinstance(x, Tensor) else np.asarray(x)).detach()
     if tensor.device.type not in ("cpu", "cuda"):  # other devices lack float64
         tensor = tensor.cpu()
-    if tensor.ndim < 2:
-        raise GanBookError(
-            f"The {name} set has shape {tuple(tensor.shape)}; give a matrix with one row per "
-            "picture, or the pictures themselves."
-        )
-    if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise GanBookError(f"The {name} set holds {tensor.dtype} values; give real numbers.")
+    need(
+        tensor.ndim >= 2,
+        f"The {name} set has shape {tuple(tensor.shape)}; give a matrix with one row per picture, "
+        "or the pictures themselves.",
+    )
+    real = not tensor.is_complex() and tensor.dtype != torch.bool
+    need(real, f"The {name} set holds {tensor.dtype} values; give real numbers.")
     if not tensor.is_floating_point():
         tensor = tensor.double()
     elif tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.float()
     tensor = tensor.reshape(len(tensor), -1) if len(tensor) else tensor.reshape(0, 1)
-    if len(tensor) < at_least:
-        raise GanBookError(
-            f"The {name} set has {len(tensor)} rows, but at least {at_least} are needed; "
-            "give more pictures."
-        )
-    if tensor.shape[1] == 0:
-        raise GanBookError(f"The {name} set has no columns; give at least one feature per row.")
-    if not bool(torch.isfinite(tensor).all()):
-        row = int((~torch.isfinite(tensor)).any(dim=1).nonzero()[0])
-        raise GanBookError(
-            f"The {name} set holds a value that is not finite, first in row {row}; "
-            "look at that picture, or at the network that made it."
-        )
+    need(
+        len(tensor) >= at_least,
+        f"The {name} set has {len(tensor)} rows, but at least {at_least} are needed; give more "
+        "pictures.",
+    )
+    need(tensor.shape[1], f"The {name} set has no columns; give at least one feature per row.")
+    finite = torch.isfinite(tensor).all(dim=1)  # (N,)
+    need(
+        finite.all(),
+        f"The {name} set holds a value that is not finite, first in row "
+        f"{int(finite.int().argmin())}; look at that picture, or at the network that made it.",
+    )
     return tensor
 
 
@@ -65,11 +64,11 @@ def two_sets(
     """Check two sets that are to be compared: `features` of each, with equally many columns."""
     first = features(a, names[0], at_least=at_least)
     second = features(b, names[1], at_least=at_least).to(first.device)
-    if first.shape[1] != second.shape[1]:
-        raise GanBookError(
-            f"The {names[0]} set has {first.shape[1]} columns and the {names[1]} set "
-            f"{second.shape[1]}; take the features of both from one extractor at one size."
-        )
+    need(
+        first.shape[1] == second.shape[1],
+        f"The {names[0]} set has {first.shape[1]} columns and the {names[1]} set "
+        f"{second.shape[1]}; take the features of both from one extractor at one size.",
+    )
     return first, second
 
 
@@ -96,11 +95,26 @@ def tiles(
         left = a[i : i + rows].double() - center
         for j in range(0, len(b), columns):
             right = b[j : j + columns].double() - center
-            yield (
-                slice(i, i + len(left)),
-                slice(j, j + len(right)),
-                squared_distances(left, right),
-            )
+            squared = squared_distances(left, right)
+            yield slice(i, i + len(left)), slice(j, j + len(right)), squared
+
+
+def other_tiles(x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """`tiles` of a set with itself; a row's distance to itself is infinite."""
+    for i, j, squared in tiles(x, x):
+        squared.diagonal(i.start - j.start).fill_(torch.inf)
+        yield i, j, squared
+
+
+def gaussians(*moments: Matrix) -> list[Tensor]:
+    """Means (d,) and covariances (d, d) in turn as float64; `GanBookError` for other shapes."""
+    given = [torch.as_tensor(x, dtype=torch.float64) for x in moments]
+    d, shapes = len(given[0]), [tuple(x.shape) for x in given]
+    need(
+        shapes == [(d,), (d, d)] * 2,
+        f"The shapes of means (d,) and covariances (d, d) do not fit together: {shapes}.",
+    )
+    return given
 
 
 def wilson(share: float, count: float, z: float = 1.959964) -> tuple[float, float]:

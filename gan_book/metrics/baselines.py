@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..errors import GanBookError
+from ..errors import need
 from ._features import Matrix, features
 from .kernel import kernel_distance
 
@@ -41,11 +41,11 @@ def pca_gaussian(
     count, d = rows.shape
     possible = min(count - 1, d)
     kept = possible if components is None else components
-    if n < 1 or not 1 <= kept <= possible:
-        raise GanBookError(
-            f"Drawing {n} pictures with {kept} components is not possible; "
-            f"{count} pictures of {d} values have 1 to {possible} components."
-        )
+    need(
+        n >= 1 and 1 <= kept <= possible,
+        f"Drawing {n} pictures with {kept} components is not possible; {count} pictures of {d} "
+        f"values have 1 to {possible} components.",
+    )
     mean = rows.mean(dim=0, dtype=torch.float64)
     centered = rows.double() - mean
     if components is None and count <= d:
@@ -116,8 +116,7 @@ def real_floor(
         GanBookError: fewer than 8 rows, fewer than 2 splits, or what `distance` raises.
     """
     rows = features(real, "real", at_least=8)
-    if splits < 2:
-        raise GanBookError(f"{splits} splits show no spread; take at least 2.")
+    need(splits >= 2, f"{splits} splits show no spread; take at least 2.")
     half = len(rows) // 2
     values = []
     for _ in range(splits):

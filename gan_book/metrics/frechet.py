@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import GanBookError
-from ._features import Matrix, features, two_sets
+from ..errors import need
+from ._features import Matrix, features, gaussians, two_sets
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ def _factor_of_covariance(covariance: Tensor) -> Tensor:
     """Symmetric root F with F.T F = covariance; eigenvalues within rounding of 0 count as 0."""
     values, vectors = torch.linalg.eigh(0.5 * (covariance + covariance.T))
     noise = len(values) * torch.finfo(torch.float64).eps * values[-1].clamp(min=0.0)
-    if values[0] < -100 * noise - 1e-300:
-        raise GanBookError(
-            f"A covariance has the negative eigenvalue {float(values[0]):.3g}; "
-            "give the covariance matrix of real data."
-        )
+    need(
+        values[0] >= -100 * noise - 1e-300,
+        f"A covariance has the negative eigenvalue {float(values[0]):.3g}; give the covariance "
+        "matrix of real data.",
+    )
     roots = torch.where(values > noise, values, 0.0).sqrt()
     return (vectors * roots) @ vectors.T
 
@@ -132,14 +132,8 @@ def frechet_from_moments(
     Source: Dowson and Landau 1982, "The Frechet distance between multivariate normal
     distributions", equation 16.
     """
-    means = [torch.as_tensor(m, dtype=torch.float64) for m in (mean_a, mean_b)]
-    covariances = [torch.as_tensor(c, dtype=torch.float64) for c in (covariance_a, covariance_b)]
-    d = len(means[0])
-    if any(m.shape != (d,) for m in means) or any(c.shape != (d, d) for c in covariances):
-        shapes = ", ".join(str(tuple(t.shape)) for t in (*means, *covariances))
-        raise GanBookError(f"Means (d,) and covariances (d, d) do not fit together: {shapes}.")
-    factors = [_factor_of_covariance(c) for c in covariances]
-    return sum(_parts(means[0], factors[0], means[1], factors[1]))
+    m_a, c_a, m_b, c_b = gaussians(mean_a, covariance_a, mean_b, covariance_b)
+    return sum(_parts(m_a, _factor_of_covariance(c_a), m_b, _factor_of_covariance(c_b)))
 
 
 def _distance(a: Tensor, b: Tensor) -> tuple[float, float]:
@@ -164,12 +158,12 @@ def frechet_distance(
     """
     first, second = two_sets(a, b)
     n, d = min(len(first), len(second)), first.shape[1]
-    if n <= min_ratio * d and not allow:
-        raise GanBookError(
-            f"A Frechet distance in {d} dimensions needs more than {min_ratio * d:.0f} rows in "
-            f"each set and the smaller one has {n}: the number would be mostly bias. Use the "
-            "kernel distance (KID), or pass allow=True to see the number."
-        )
+    need(
+        n > min_ratio * d or allow,
+        f"A Frechet distance in {d} dimensions needs more than {min_ratio * d:.0f} rows in each "
+        f"set and the smaller one has {n}: the number would be mostly bias. Use the kernel "
+        "distance (KID), or pass allow=True to see the number.",
+    )
     mean_part, covariance_part = _distance(first, second)
     return FrechetDistance(
         mean_part + covariance_part, mean_part, covariance_part, len(first), len(second), d
@@ -238,12 +232,12 @@ def frechet_at_infinity(
     n = len(a) if real_is_complete else min(len(a), len(b))
     kept = 1.0 - 1.0 / groups if groups else 1.0  # the jackknife's sets are smaller
     blocks = min(blocks, int((n * kept) / (min_ratio * d + 1)))
-    if blocks < 2:
-        raise GanBookError(
-            f"Extrapolating a Frechet distance in {d} dimensions needs at least "
-            f"{int(2 * (min_ratio * d + 1) / kept) + 1} rows in each set and there are {n}; "
-            "use the kernel distance (KID), which has no bias."
-        )
+    need(
+        blocks >= 2,
+        f"Extrapolating a Frechet distance in {d} dimensions needs at least "
+        f"{int(2 * (min_ratio * d + 1) / kept) + 1} rows in each set and there are {n}; use the "
+        "kernel distance (KID), which has no bias.",
+    )
     a = a[torch.randperm(len(a), generator=generator)]
     b = b[torch.randperm(len(b), generator=generator)]
     inverse, values = _line(a, b, blocks, real_is_complete)

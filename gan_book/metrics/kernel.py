@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import GanBookError
-from ._features import TILE_COLUMNS, TILE_ROWS, Matrix, mean_of, two_sets
+from ..errors import need
+from ._features import TILE_COLUMNS, TILE_ROWS, Matrix, gaussians, mean_of, two_sets
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,8 @@ def _block(a: Tensor, b: Tensor, shift: float) -> _Block:
         left = a[i : i + TILE_ROWS].double()
         for j in range(0, m, TILE_COLUMNS):
             kernel = cubic_kernel(left, b[j : j + TILE_COLUMNS].double()).sub_(shift)
-            start, stop = max(i, j), min(i + kernel.shape[0], j + kernel.shape[1])
-            if itself and start < stop:
-                same = torch.arange(start, stop, device=a.device)
-                kernel[same - i, same - j] = 0.0
+            if itself:
+                kernel.diagonal(i - j).zero_()
             row_sums[i : i + len(left)] += kernel.sum(1)
             column_sums[j : j + kernel.shape[1]] += kernel.sum(0)
             squares += float(kernel.square().sum())
@@ -193,13 +191,12 @@ def kernel_distance(
     value, variance = _whole(first, second)
     if subset_size is None:
         return KernelDistance(value, variance**0.5, n, m, d)
-    if generator is None:
-        raise GanBookError("Subsets are drawn at random; pass generator=torch.Generator().")
-    if not 2 <= subset_size <= min(n, m) or subsets < 1:
-        raise GanBookError(
-            f"{subsets} subsets of {subset_size} rows cannot be drawn from {n} and {m} rows; "
-            f"choose a size between 2 and {min(n, m)}."
-        )
+    need(generator, "Subsets are drawn at random; pass generator=torch.Generator().")
+    need(
+        2 <= subset_size <= min(n, m) and subsets >= 1,
+        f"{subsets} subsets of {subset_size} rows cannot be drawn from {n} and {m} rows; choose a "
+        f"size between 2 and {min(n, m)}.",
+    )
     draws = []
     for _ in range(subsets):
         left = torch.randperm(n, generator=generator)[:subset_size].to(first.device)
@@ -260,10 +257,6 @@ def kernel_distance_from_moments(
     Args:
         mean_a, mean_b: (d,). covariance_a, covariance_b: (d, d).
     """
-    arguments = (mean_a, covariance_a, mean_b, covariance_b)
-    m1, c1, m2, c2 = (torch.as_tensor(x, dtype=torch.float64) for x in arguments)
-    d = len(m1)
-    if m1.shape != (d,) or m2.shape != (d,) or c1.shape != (d, d) or c2.shape != (d, d):
-        raise GanBookError("Give means of shape (d,) and covariances of shape (d, d).")
+    m1, c1, m2, c2 = gaussians(mean_a, covariance_a, mean_b, covariance_b)
     same = _expected_kernel(m1, c1, m1, c1) + _expected_kernel(m2, c2, m2, c2)
     return float(same - 2 * _expected_kernel(m1, c1, m2, c2))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import GanBookError
+from ..errors import need
 
 
 @dataclass(frozen=True)
@@ -75,17 +75,18 @@ def coverage_of_counts(
     observed = torch.as_tensor(counts).double().cpu()
     expected = torch.full_like(observed, 1 / max(len(observed), 1)) if shares is None else shares
     expected = torch.as_tensor(expected, dtype=torch.float64).cpu()
-    if observed.ndim != 1 or observed.shape != expected.shape:
-        raise GanBookError(
-            f"Counts {tuple(observed.shape)} and shares {tuple(expected.shape)} must both hold "
-            "one number per mode."
-        )
-    if bool((observed < 0).any()) or observed.sum() < 1 or unrecognized < 0:
-        raise GanBookError("Counts must not be negative, and at least one row must have a mode.")
-    if bool((expected < 0).any()) or abs(float(expected.sum()) - 1) > 1e-6:
-        raise GanBookError(f"Expected shares must sum to 1; these sum to {float(expected.sum())}.")
-    if bool((observed[expected == 0] > 0).any()):
-        raise GanBookError("A mode with expected share 0 was counted; give it a positive share.")
+    need(
+        observed.ndim == 1 and observed.shape == expected.shape,
+        f"Counts {tuple(observed.shape)} and shares {tuple(expected.shape)} must both hold one "
+        "number per mode.",
+    )
+    fits = bool((observed >= 0).all()) and observed.sum() >= 1 and unrecognized >= 0
+    need(fits, "Counts must not be negative, and at least one row must have a mode.")
+    total = float(expected.sum())
+    fits = bool((expected >= 0).all()) and abs(total - 1) <= 1e-6
+    need(fits, f"Expected shares must sum to 1; these sum to {total}.")
+    fits = not observed[expected == 0].any()
+    need(fits, "A mode with expected share 0 was counted; give it a positive share.")
     generator = generator or torch.Generator().manual_seed(0)
     n = int(observed.sum())
     picks = torch.multinomial(expected, n * draws, replacement=True, generator=generator)
@@ -128,18 +129,15 @@ def true_coverage(
         GanBookError: a label outside -1 ... K - 1, or no recognized row.
     """
     labels = torch.as_tensor(labels).cpu()
-    if labels.ndim != 1 or labels.is_floating_point() or not len(labels):
-        raise GanBookError("Labels must be a vector of integers, one for each row.")
-    if int(labels.min()) < -1 or int(labels.max()) >= modes:
-        raise GanBookError(
-            f"Labels run from {int(labels.min())} to {int(labels.max())}; "
-            f"they must lie between -1 (no mode) and {modes - 1}."
-        )
+    vector = labels.ndim == 1 and not labels.is_floating_point() and len(labels)
+    need(vector, "Labels must be a vector of integers, one for each row.")
+    low, high = int(labels.min()), int(labels.max())
+    need(
+        low >= -1 and high < modes,
+        f"Labels run from {low} to {high}; they must lie between -1 (no mode) and {modes - 1}.",
+    )
     known = labels[labels >= 0].long()
+    counts, lost = torch.bincount(known, minlength=modes), len(labels) - len(known)
     return coverage_of_counts(
-        torch.bincount(known, minlength=modes),
-        shares,
-        unrecognized=len(labels) - len(known),
-        min_count=min_count,
-        generator=generator,
+        counts, shares, unrecognized=lost, min_count=min_count, generator=generator
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import GanBookError
-from ._features import Matrix, tiles, two_sets, wilson
+from ..errors import need
+from ._features import Matrix, other_tiles, tiles, two_sets, wilson
 
 # Rounding of a squared distance, relative to the largest: closer than this counts as touching.
 ROUNDING = 1e-12
@@ -76,11 +76,7 @@ class DensityCoverage:
 def squared_radii(x: Tensor, k: int) -> Tensor:
     """Squared distance (n,) of every row to its k-th nearest other row."""
     best = torch.full((len(x), k), torch.inf, dtype=torch.float64, device=x.device)
-    for i, j, squared in tiles(x, x):
-        start, stop = max(i.start, j.start), min(i.stop, j.stop)
-        if start < stop:
-            same = torch.arange(start, stop, device=x.device)
-            squared[same - i.start, same - j.start] = torch.inf
+    for i, _, squared in other_tiles(x):
         near = squared.topk(min(k, squared.shape[1]), dim=1, largest=False).values
         best[i] = torch.cat([best[i], near], dim=1).topk(k, dim=1, largest=False).values
     return best[:, -1]
@@ -89,11 +85,11 @@ def squared_radii(x: Tensor, k: int) -> Tensor:
 def _checked(real: Matrix, generated: Matrix, k: int) -> tuple[Tensor, Tensor, float]:
     """Both sets, and the largest squared distance that is only rounding."""
     first, second = two_sets(real, generated, ("real", "generated"))
-    if not 1 <= k < min(len(first), len(second)):
-        raise GanBookError(
-            f"k = {k} neighbors need more than {k} rows in each set, and k at least 1; there are "
-            f"{len(first)} real and {len(second)} generated rows."
-        )
+    need(
+        1 <= k < min(len(first), len(second)),
+        f"k = {k} neighbors need more than {k} rows in each set, and k at least 1; there are "
+        f"{len(first)} real and {len(second)} generated rows.",
+    )
     scale = max(float((x - x[0]).square().sum(1).max()) for x in (first, second))
     return first, second, ROUNDING * scale
 
@@ -123,15 +119,8 @@ def precision_recall(real: Matrix, generated: Matrix, *, k: int = 3) -> Precisio
         inside_real[j] |= (squared <= real_radii[i, None]).any(dim=0)
         inside_fake[i] |= (squared <= fake_radii[None, j]).any(dim=1)
     precision, recall = float(inside_real.double().mean()), float(inside_fake.double().mean())
-    return PrecisionRecall(
-        precision,
-        recall,
-        wilson(precision, len(second)),
-        wilson(recall, len(first)),
-        len(first),
-        len(second),
-        k,
-    )
+    intervals = wilson(precision, len(second)), wilson(recall, len(first))
+    return PrecisionRecall(precision, recall, *intervals, len(first), len(second), k)
 
 
 def _expected_coverage(n: int, m: int, k: int) -> float:
@@ -164,13 +153,7 @@ def density_coverage(real: Matrix, generated: Matrix, *, k: int = 5) -> DensityC
         balls[j] += inside.sum(dim=0)
         met[i] |= inside.any(dim=1)
     density, coverage = float(balls.mean()) / k, float(met.double().mean())
-    return DensityCoverage(
-        density,
-        float(balls.std()) / k / len(second) ** 0.5,
-        coverage,
-        wilson(coverage, len(first)),
-        _expected_coverage(len(first), len(second), k),
-        len(first),
-        len(second),
-        k,
-    )
+    n, m = len(first), len(second)
+    error, interval = float(balls.std()) / k / m**0.5, wilson(coverage, n)
+    expected = _expected_coverage(n, m, k)
+    return DensityCoverage(density, error, coverage, interval, expected, n, m, k)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import GanBookError
+from ..errors import need
 from ._features import Matrix, two_sets
 
 
@@ -56,12 +56,7 @@ def squared_transport(x: Tensor, y: Tensor) -> Tensor:
 
 
 def sliced_wasserstein(
-    a: Matrix,
-    b: Matrix,
-    *,
-    generator: torch.Generator,
-    projections: int = 512,
-    batch: int = 64,
+    a: Matrix, b: Matrix, *, generator: torch.Generator, projections: int = 512, batch: int = 64
 ) -> SlicedWasserstein:
     """Root mean square, over random directions, of the 2-Wasserstein distance along a line.
 
@@ -77,8 +72,7 @@ def sliced_wasserstein(
     section 2.2; Bonneel et al. 2015, "Sliced and Radon Wasserstein Barycenters of Measures".
     """
     first, second = two_sets(a, b)
-    if projections < 2:
-        raise GanBookError(f"{projections} directions are too few; take at least 2.")
+    need(projections >= 2, f"{projections} directions are too few; take at least 2.")
     d = first.shape[1]
     squares = []
     for start in range(0, projections, batch):

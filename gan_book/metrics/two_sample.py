@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..errors import GanBookError
-from ._features import TILE_COLUMNS, Matrix, tiles, two_sets, wilson
+from ..errors import need
+from ._features import TILE_COLUMNS, Matrix, other_tiles, two_sets, wilson
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,9 @@ class NearestNeighborTest:
 def _other_rows(rows: Tensor) -> Callable[[], Iterable[tuple[slice, slice, Tensor]]]:
     """Tiles of the squared distances, a row's own at infinity; held when small, else made anew."""
 
-    def made() -> Iterator[tuple[slice, slice, Tensor]]:
-        for i, j, squared in tiles(rows, rows):
-            start, stop = max(i.start, j.start), min(i.stop, j.stop)
-            if start < stop:
-                same = torch.arange(start, stop, device=rows.device)
-                squared[same - i.start, same - j.start] = torch.inf
-            yield i, j, squared
-
     if len(rows) > TILE_COLUMNS:
-        return made
-    held = list(made())
+        return lambda: other_tiles(rows)
+    held = list(other_tiles(rows))
     return lambda: held
 
 
@@ -84,12 +76,11 @@ def one_nearest_neighbor(real: Matrix, generated: Matrix) -> NearestNeighborTest
     """
     first, second = two_sets(real, generated, ("real", "generated"))
     n = len(first)
-    if len(second) != n:
-        raise GanBookError(
-            f"There are {n} real and {len(second)} generated rows, but the nearest-neighbor test "
-            "needs equally many (else chance is not 0.5); take the first "
-            f"{min(n, len(second))} of each."
-        )
+    need(
+        len(second) == n,
+        f"There are {n} real and {len(second)} generated rows, but the nearest-neighbor test needs "
+        f"equally many (else chance is not 0.5); take the first {min(n, len(second))} of each.",
+    )
     wide = torch.promote_types(first.dtype, second.dtype)
     rows = torch.cat([first.to(wide), second.to(wide)])  # (2n, d)
     blocks = _other_rows(rows)

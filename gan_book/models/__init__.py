@@ -9,7 +9,6 @@ labels are ignored. Networks initialize themselves from torch's global generator
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,8 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import GanBookError
-from . import checks
+from ..errors import known, need
 from .dcgan import DCGANDiscriminator, DCGANGenerator
 from .mlp import MLPDiscriminator, MLPGenerator
 from .r3gan import R3GANDiscriminator, R3GANGenerator
@@ -71,29 +69,20 @@ def _build(
     num_classes: Any,
     options: Mapping[str, Any],
 ) -> nn.Module:
-    if not isinstance(model, str) or model not in table:
-        raise GanBookError(
-            f"there is no {role} called {checks.shown(model)}; choose one of {', '.join(table)}."
-        )
-    known = [
-        name
-        for name, parameter in inspect.signature(table[model]).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name != "num_classes"
-    ]
+    known(role, model, table)
+    parameters = inspect.signature(table[model]).parameters.values()
+    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "num_classes"]
     for name in options:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"it knows {', '.join(known)}."
-            raise GanBookError(f"the {model} {role} has no option {checks.shown(name)}; {hint}")
+        known(f"option of the {model} {role}", name, names)
 
     def construct() -> nn.Module:
         return table[model](size, channels, num_classes=num_classes, **options)
 
     with torch.device("meta"):  # shapes without memory
-        parameters = count_parameters(construct())
-    if parameters > MAX_PARAMETERS:
-        raise GanBookError(
-            f"this {model} {role} would have {parameters:,} parameters, more than the "
-            f"{MAX_PARAMETERS:,} that are allowed; choose smaller widths."
-        )
+        count = count_parameters(construct())
+    need(
+        count <= MAX_PARAMETERS,
+        f"this {model} {role} would have {count:,} parameters, more than the {MAX_PARAMETERS:,} "
+        "that are allowed; choose smaller widths.",
+    )
     return construct()

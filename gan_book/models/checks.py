@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import reprlib
-from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
-from ..errors import GanBookError
+from .. import errors
+from ..errors import brief, need
 
 LARGEST_SIDE = 4096  # pixels
 LARGEST_WIDTH = 65_536  # channels of one layer
@@ -16,64 +15,38 @@ LARGEST_CLASSES = 1_000_000
 SHORTEST_GRID = 4  # the shorter side of an automatic start grid is 4, 5, 6 or 7
 
 
-def shown(value: Any) -> str:
-    """A short ``repr`` for messages; it survives integers too long to print."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # Python refuses to print integers of thousands of digits
-        return "a number of thousands of digits"
-
-
 def whole(name: str, value: Any, low: int = 1, high: int = LARGEST_WIDTH) -> int:
     """``value`` as an int in [low, high]; ``GanBookError`` for anything else, booleans included."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
-        raise GanBookError(
-            f"the network option '{name}' must be a whole number from {low} to {high}, "
-            f"but it is {shown(value)}."
-        )
-    return int(value)
+    return errors.whole(f"the network option '{name}'", value, low, high)
 
 
 def flag(name: str, value: Any) -> bool:
     """``value`` if it is True or False, else ``GanBookError``."""
-    if not isinstance(value, bool):
-        raise GanBookError(
-            f"the network option '{name}' must be true or false, but it is {shown(value)}."
-        )
-    return value
-
-
-def choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """``value`` if it is one of ``choices``, else ``GanBookError`` listing them."""
-    if not isinstance(value, str) or value not in choices:
-        listed = ", ".join(f"'{c}'" for c in choices)
-        raise GanBookError(
-            f"the network option '{name}' must be one of {listed}, but it is {shown(value)}."
-        )
+    is_flag = isinstance(value, bool)
+    need(is_flag, f"the network option '{name}' must be true or false, but it is {brief(value)}.")
     return value
 
 
 def pair(name: str, value: Any, low: int, high: int) -> tuple[int, int]:
     """(height, width) from a whole number (a square) or from two of them."""
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        side = whole(name, value, low, high)
-        return side, side
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise GanBookError(
-            f"the network option '{name}' must be one whole number or two, (height, width), "
-            f"but it is {shown(value)}."
-        )
+    if isinstance(value, Integral):
+        value = (value, value)
+    need(
+        isinstance(value, (list, tuple)) and len(value) == 2,
+        f"the network option '{name}' must be one whole number or two, (height, width), "
+        f"but it is {brief(value)}.",
+    )
     return whole(name, value[0], low, high), whole(name, value[1], low, high)
 
 
 def per_stage(name: str, value: Any, stages: int, low: int, high: int) -> tuple[int, ...]:
     """One whole number for all stages, or a list with one for each stage."""
     if isinstance(value, (list, tuple)):
-        if len(value) != stages:
-            raise GanBookError(
-                f"the network option '{name}' must have one entry for each of the {stages} "
-                f"resolutions from the start grid up, but it has {len(value)}."
-            )
+        need(
+            len(value) == stages,
+            f"the network option '{name}' must have one entry for each of the {stages} "
+            f"resolutions from the start grid up, but it has {len(value)}.",
+        )
         return tuple(whole(name, v, low, high) for v in value)
     return (whole(name, value, low, high),) * stages
 
@@ -103,11 +76,11 @@ def start_grid(
         grid = pair("start", start, 1, 64)
         k = max(1, round(math.log2(max(size) / max(grid)))) if doublings is None else doublings
         reached = (grid[0] << k, grid[1] << k)
-        if reached != size:
-            raise GanBookError(
-                f"a picture of {_by(size)} pixels does not come from the start grid {_by(grid)} "
-                f"by {k} doublings; use the size {_by(reached)}, or another start grid."
-            )
+        need(
+            reached == size,
+            f"a picture of {_by(size)} pixels does not come from the start grid {_by(grid)} "
+            f"by {k} doublings; use the size {_by(reached)}, or another start grid.",
+        )
         return grid, k
     if doublings is None:
         below, above = _nearest(size)
@@ -116,12 +89,12 @@ def start_grid(
         k, step = doublings, 1 << doublings
         below = tuple(max(step, side // step * step) for side in size)  # type: ignore[assignment]
         above = tuple(-(-side // step) * step for side in size)  # type: ignore[assignment]
-    if size not in (below, above):
-        options = _by(below) if below == above else f"{_by(below)} or {_by(above)}"
-        raise GanBookError(
-            f"a picture of {_by(size)} pixels cannot be reached by doubling a small grid; "
-            f"use the nearest possible size, {options} (height x width)."
-        )
+    options = " or ".join(dict.fromkeys((_by(below), _by(above))))
+    need(
+        size in (below, above),
+        f"a picture of {_by(size)} pixels cannot be reached by doubling a small grid; "
+        f"use the nearest possible size, {options} (height x width).",
+    )
     return (size[0] >> k, size[1] >> k), k
 
 

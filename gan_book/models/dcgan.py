@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import known
 from . import checks
 from .layers import LEAKY_GAIN, SLOPE, LabelledLatent, init_normal, needed, zero_
 
@@ -111,8 +112,8 @@ class DCGANGenerator(nn.Module):
         )
         self.sample_shape = (self.channels, *self.size)
         self.start, stages = checks.start_grid(self.size, start)
-        checks.choice("upsampling", upsampling, UPSAMPLING)
-        checks.choice("interpolation", interpolation, INTERPOLATION)
+        known("network option upsampling", upsampling, UPSAMPLING)
+        known("network option interpolation", interpolation, INTERPOLATION)
         classic = checks.flag("batch_norm", batch_norm)
         self.slope = 0.0 if classic else SLOPE
         widths = _widths(width, max_width, stages)[::-1]  # from the start grid up

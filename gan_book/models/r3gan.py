@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import GanBookError
+from ..errors import known, need
 from . import checks
 from .layers import LEAKY_GAIN, SLOPE, LabelledLatent, Resample, init_normal, needed, zero_
 
@@ -68,11 +68,10 @@ class _Layout:
         expansion: Any,
     ) -> None:
         doublings = len(widths) - 1 if isinstance(widths, (list, tuple)) else None
-        if doublings is not None and not 1 <= doublings <= 10:
-            raise GanBookError(
-                "the network option 'widths' needs 2 to 11 entries, one for each resolution, "
-                f"not {doublings + 1}."
-            )
+        need(
+            doublings is None or 1 <= doublings <= 10,
+            "the network option 'widths' needs 2 to 11 entries, one for each resolution.",
+        )
         self.start, doublings = checks.start_grid(size, start, doublings)
         stages = doublings + 1
         if widths is None:  # 768 up to 8 x the start grid, then half at each doubling
@@ -81,18 +80,18 @@ class _Layout:
         self.blocks = checks.per_stage("blocks", blocks, stages, 0, 64)
         expansion = checks.whole("expansion", expansion, 1, 16)
         if isinstance(group_width, str):
-            checks.choice("group_width", group_width, ("dense",))
+            known("network option group_width", group_width, ("dense",))
         else:
             checks.whole("group_width", group_width)
         self.hidden = tuple(expansion * w for w in self.widths)
         self.groups = tuple(1 if group_width == "dense" else h // group_width for h in self.hidden)
         for h, g in zip(self.hidden, self.groups, strict=True):
-            if g < 1 or (group_width != "dense" and h % group_width):
-                raise GanBookError(
-                    f"groups of {group_width} channels do not divide the {h} channels inside a "
-                    f"block (expansion {expansion} x width {h // expansion}); choose other "
-                    "widths, another group_width, or group_width = 'dense'."
-                )
+            need(
+                g >= 1 and (group_width == "dense" or h % group_width == 0),
+                f"groups of {group_width} channels do not divide the {h} channels inside a block "
+                f"(expansion {expansion} x width {h // expansion}); choose other widths, another "
+                "group_width, or group_width = 'dense'.",
+            )
         # L of the docstring; a network without blocks has no weights that need it
         self.gain = LEAKY_GAIN * max(1, sum(self.blocks)) ** -0.25
 

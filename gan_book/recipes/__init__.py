@@ -6,13 +6,12 @@ arguments override single settings: ``recipe("small-32", r1=1.0, total_images=10
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..errors import GanBookError
+from ..errors import GanBookError, known, need
 from .schema import Ramp, Recipe, from_dict
 
 __all__ = ["Ramp", "Recipe", "from_dict", "recipe", "recipe_names", "recipes"]
@@ -40,49 +39,32 @@ def recipe(source: str | Path | Recipe, /, **overrides: Any) -> Recipe:
     setting, or a value that is impossible, each with one sentence.
     """
     if isinstance(source, Recipe):
-        table = source.to_dict()
-        where = f"recipe '{source.name}'"
+        table, where = source.to_dict(), f"recipe '{source.name}'"
     else:
         table, where = _read(str(source))
     for key, value in overrides.items():
-        if key in ("generator", "discriminator") and isinstance(value, dict):
-            old = table.get(key)
-            same_model = isinstance(old, dict) and value.get("model", old.get("model")) == old.get(
-                "model"
-            )
-            value = {**old, **value} if isinstance(old, dict) and same_model else value
+        old = table.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            model = old.get("model")
+            value = {**old, **value} if value.get("model", model) == model else value
         table[key] = value
     return from_dict(table, where=where)
 
 
 def _read(source: str) -> tuple[dict[str, Any], str]:
-    if source in recipe_names():
-        text = resources.files(__name__).joinpath(f"{source}.toml").read_bytes()
-        default_name = source
-    else:
-        path = Path(source)
-        if path.suffix != ".toml":
-            close = difflib.get_close_matches(source, recipe_names(), n=1)
-            hint = (
-                f"did you mean '{close[0]}'?"
-                if close
-                else "the recipes are: " + ", ".join(recipe_names())
-            )
-            raise GanBookError(f"There is no recipe '{source}'; {hint}")
-        try:
-            if path.stat().st_size > 1_000_000:
-                raise GanBookError(
-                    f"{path} is larger than 1 MB, so it is no recipe; name a small TOML file."
-                )
-            text = path.read_bytes()
-        except OSError as error:
-            raise GanBookError(
-                f"The recipe file {path} cannot be read ({error.strerror})."
-            ) from error
-        default_name = path.stem
+    path = Path(source)
+    if path.suffix != ".toml":
+        known("recipe", source, recipe_names())
+    file = path if path.suffix == ".toml" else resources.files(__name__) / f"{source}.toml"
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(1_000_001)
+    except OSError as error:
+        raise GanBookError(f"The recipe file {path} cannot be read ({error.strerror}).") from error
+    need(len(text) <= 1_000_000, f"{path} is larger than 1 MB, so it is no recipe.")
     try:
         table = tomllib.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits
         raise GanBookError(f"{source} is not valid TOML: {error}.") from error
-    table.setdefault("name", default_name)
-    return table, f"recipe '{default_name}'"
+    table.setdefault("name", path.stem)
+    return table, f"recipe '{path.stem}'"

@@ -7,7 +7,6 @@ thing at another batch size and in another number of slices.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
@@ -15,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import GanBookError
+from ..errors import brief, known, need
 
 LOSSES = ("relativistic", "non-saturating", "saturating", "least-squares", "hinge", "wasserstein")
+FORMS = ("exact", "finite-difference")
+PRECISIONS = ("auto", "fp32", "bf16", "probe")
 POLICIES = ("flip", "color", "translation", "cutout")
 LARGEST_IMAGE_COUNT = 10**12
 
@@ -74,9 +75,7 @@ class Recipe:
     r1: Ramp = field(default=Ramp(0.0, 0.0), metadata=_limits(0.0, 1e9))
     r2: Ramp = field(default=Ramp(0.0, 0.0), metadata=_limits(0.0, 1e9))
     gp: Ramp = field(default=Ramp(0.0, 0.0), metadata=_limits(0.0, 1e9))
-    penalty_form: str = field(
-        default="exact", metadata=_limits(choices=("exact", "finite-difference"))
-    )
+    penalty_form: str = field(default="exact", metadata=_limits(choices=FORMS))
     d_steps: int = field(default=1, metadata=_limits(1, 100))
     # augmentation of what D sees; adaptive: p follows D's overfitting on held-out pictures
     policy: tuple[str, ...] = field(default=(), metadata=_limits(choices=POLICIES))
@@ -94,9 +93,7 @@ class Recipe:
     ema_half_life: int = field(default=10_000, metadata=_limits(0, LARGEST_IMAGE_COUNT))
     ema_rampup: float = field(default=0.05, metadata=_limits(0.0, 1.0))
     # how the machine does it
-    precision: str = field(
-        default="auto", metadata=_limits(choices=("auto", "fp32", "bf16", "probe"))
-    )
+    precision: str = field(default="auto", metadata=_limits(choices=PRECISIONS))
     compile: bool = False
     channels_last: bool = False
     fused: bool = True
@@ -160,74 +157,53 @@ class Recipe:
 
 def from_dict(table: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
     """Check a table of settings into a ``Recipe``; ``GanBookError`` names the first thing wrong."""
-    if not isinstance(table, Mapping):
-        raise GanBookError(f"{where} must be a table of settings, not {_kind(table)}.")
+    need(isinstance(table, Mapping), f"{where} must be a table of settings, not {brief(table)}.")
     fields = {f.name: f for f in dataclasses.fields(Recipe)}
     for key in table:
-        if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else "see `gan-book recipes`."
-            raise GanBookError(f"{where} has an unknown setting '{key}'; {hint}")
+        known(f"setting in {where}", key, fields)
     values = {key: _convert(fields[key], value, where) for key, value in table.items()}
-    missing = [
-        f.name
-        for f in fields.values()
-        if f.default is dataclasses.MISSING and f.name not in values and f.name != "summary"
-    ]
-    if missing:
-        raise GanBookError(f"{where} lacks the setting '{missing[0]}'.")
     values.setdefault("summary", "")
+    for f in fields.values():
+        given = f.name in values or f.default is not dataclasses.MISSING
+        need(given, f"{where} lacks the setting '{f.name}'.")
     return _consistent(Recipe(**values), where)
 
 
 def _consistent(recipe: Recipe, where: str) -> Recipe:
     """Refuse settings that are possible one by one but not together."""
-    if recipe.augment == "none" and recipe.policy:
-        raise GanBookError(
-            f"{where}: policy is set but augment is 'none'; set augment to 'fixed' or 'adaptive'."
-        )
-    if recipe.augment != "none" and not recipe.policy:
-        raise GanBookError(
-            f"{where}: augment is '{recipe.augment}' but policy is empty; name operations such as "
-            "policy = ['color', 'translation', 'cutout']."
-        )
-    if recipe.augment == "fixed" and recipe.augment_p.start + recipe.augment_p.end == 0:
-        raise GanBookError(
-            f"{where}: augment is 'fixed' but augment_p is 0, which augments nothing; "
-            "set augment_p, for example to 0.3."
-        )
-    if recipe.augment != "fixed" and recipe.augment_p != Ramp(0.0, 0.0):
-        raise GanBookError(
-            f"{where}: augment_p has no effect where augment is '{recipe.augment}'; "
-            "remove it or set augment to 'fixed'."
-        )
-    if recipe.points and (recipe.policy or recipe.flip):
-        raise GanBookError(f"{where}: points in the plane cannot be flipped or augmented.")
-    if recipe.cuda_graphs and not recipe.beta2.constant:
-        raise GanBookError(
-            f"{where}: a CUDA graph records beta2 once, so cuda_graphs needs a constant beta2."
-        )
-    if recipe.penalty_form == "finite-difference" and recipe.gp.end + recipe.gp.start > 0:
-        raise GanBookError(
-            f"{where}: finite differences estimate r1 and r2 only; "
-            "set gp to 0 or penalty_form to 'exact'."
-        )
-    for side in ("generator", "discriminator"):
-        if "model" not in getattr(recipe, side):
-            raise GanBookError(f"{where}: [{side}] must name its 'model', for example 'dcgan'.")
-        for key in ("size", "channels", "num_classes"):
-            if key in getattr(recipe, side):
-                raise GanBookError(f"{where}: '{key}' belongs to the recipe, not to its [{side}].")
-    if (recipe.discriminator["model"] == "mlp") != recipe.points:
-        raise GanBookError(
-            f"{where}: an 'mlp' makes points, so both networks must be one, or none."
-        )
+    fixed, p = recipe.augment == "fixed", recipe.augment_p
+    rules = {
+        "policy is set but augment is 'none'; set augment to 'fixed' or 'adaptive'.": (
+            recipe.augment != "none" or not recipe.policy
+        ),
+        f"augment is '{recipe.augment}' but policy is empty; name operations such as "
+        "policy = ['color', 'translation', 'cutout'].": recipe.augment == "none" or recipe.policy,
+        "augment is 'fixed' but augment_p is 0, which augments nothing; set it, for example to "
+        "0.3.": not fixed or p.start + p.end > 0,
+        f"augment_p has no effect where augment is '{recipe.augment}'; remove it or set augment "
+        "to 'fixed'.": fixed or p == Ramp(0.0, 0.0),
+        "points in the plane cannot be flipped or augmented.": (
+            not recipe.points or not (recipe.policy or recipe.flip)
+        ),
+        "a CUDA graph records beta2 once, so cuda_graphs needs a constant beta2.": (
+            not recipe.cuda_graphs or recipe.beta2.constant
+        ),
+        "finite differences estimate r1 and r2 only; set gp to 0 or penalty_form to 'exact'.": (
+            recipe.penalty_form == "exact" or recipe.gp.start + recipe.gp.end == 0
+        ),
+        "both networks must name their 'model', for example 'dcgan'.": (
+            "model" in recipe.generator and "model" in recipe.discriminator
+        ),
+        "an 'mlp' makes points, so both networks must be one, or none.": (
+            (recipe.discriminator.get("model") == "mlp") == recipe.points
+        ),
+        "size, channels and num_classes: each belongs to the recipe, not to a network.": (
+            not {"size", "channels", "num_classes"} & {*recipe.generator, *recipe.discriminator}
+        ),
+    }
+    for sentence, holds in rules.items():
+        need(holds, f"{where}: {sentence}")
     return recipe
-
-
-def _kind(value: object) -> str:
-    names = {bool: "true/false", int: "a whole number", float: "a number", str: "text"}
-    return names.get(type(value), "a table" if isinstance(value, Mapping) else type(value).__name__)
 
 
 def _convert(f: dataclasses.Field[Any], value: Any, where: str) -> Any:
@@ -237,8 +213,7 @@ def _convert(f: dataclasses.Field[Any], value: Any, where: str) -> Any:
     if kind == "str":
         return _text(value, what, f.metadata.get("choices"))
     if kind == "bool":
-        if not isinstance(value, bool):
-            raise GanBookError(f"{what} must be true or false, not {_show(value)}.")
+        need(isinstance(value, bool), f"{what} must be true or false, not {brief(value)}.")
         return value
     if kind == "int":
         return _number(value, what, f.metadata, whole=True)
@@ -247,50 +222,40 @@ def _convert(f: dataclasses.Field[Any], value: Any, where: str) -> Any:
     if kind == "Ramp":
         return _ramp(value, what, f.metadata)
     if kind == "tuple[int, int]":
-        pair = [value, value] if isinstance(value, int) and not isinstance(value, bool) else value
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise GanBookError(f"{what} must be one number or [height, width], not {_show(value)}.")
+        pair = [value, value] if isinstance(value, int) else value
+        fits = isinstance(pair, list | tuple) and len(pair) == 2
+        need(fits, f"{what} must be one number or [height, width], not {brief(value)}.")
         return tuple(_number(v, what, f.metadata, whole=True) for v in pair)
     if kind == "tuple[str, ...]":
-        if not isinstance(value, list | tuple):
-            raise GanBookError(f"{what} must be a list of names, not {_show(value)}.")
+        listed = isinstance(value, list | tuple)
+        need(listed, f"{what} must be a list of names, not {brief(value)}.")
         names = tuple(_text(v, what, f.metadata.get("choices")) for v in value)
-        if len(set(names)) < len(names):
-            raise GanBookError(f"{what} names an operation twice.")
+        need(len(set(names)) == len(names), f"{what} names an operation twice.")
         return names
     return _options(value, what)
 
 
-def _show(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to print integers of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _text(value: Any, what: str, choices: tuple[str, ...] | None) -> str:
-    if not isinstance(value, str) or len(value) > 10_000:
-        raise GanBookError(f"{what} must be text, not {_show(value)}.")
-    if choices and value not in choices:
-        raise GanBookError(f"{what} is {_show(value)}; it must be one of: {', '.join(choices)}.")
+    fits = isinstance(value, str) and len(value) <= 10_000
+    need(fits, f"{what} must be text, not {brief(value)}.")
+    return _one_of(choices, value, what)
+
+
+def _one_of(choices: tuple[Any, ...] | None, value: Any, what: str) -> Any:
+    listed = ", ".join(map(str, choices or ()))
+    fits = not choices or value in choices
+    need(fits, f"{what} is {brief(value)}; it must be one of: {listed}.")
     return value
 
 
 def _number(value: Any, what: str, limits: Mapping[str, Any], whole: bool = False) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise GanBookError(f"{what} must be a number, not {_show(value)}.")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise GanBookError(f"{what} must be a finite number, not {value}.")
-    if whole and value != int(value):
-        raise GanBookError(f"{what} must be a whole number, not {value}.")
-    low, high, choices = limits.get("low"), limits.get("high"), limits.get("choices")
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise GanBookError(f"{what} is {_show(value)}; it must lie between {low:g} and {high:g}.")
-    value = int(value) if whole else float(value)
-    if choices and value not in choices:
-        raise GanBookError(f"{what} is {value}; it must be one of: {', '.join(map(str, choices))}.")
-    return value
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    need(plain and abs(value) < math.inf, f"{what} must be a number (finite), not {brief(value)}.")
+    need(not whole or value == int(value), f"{what} must be a whole number, not {brief(value)}.")
+    low, high, choices = limits["low"], limits["high"], limits.get("choices")
+    fits = low <= value <= high
+    need(fits, f"{what} is {brief(value)}; it must lie between {low:g} and {high:g}.")
+    return _one_of(choices, int(value) if whole else float(value), what)
 
 
 def _ramp(value: Any, what: str, limits: Mapping[str, Any]) -> Ramp:
@@ -299,8 +264,8 @@ def _ramp(value: Any, what: str, limits: Mapping[str, Any]) -> Ramp:
     if not isinstance(value, Mapping):
         number = _number(value, what, limits)
         return Ramp(number, number)
-    if set(value) != {"start", "end", "images"}:
-        raise GanBookError(f"{what} must be a number or a table with start, end and images.")
+    keys = {"start", "end", "images"}
+    need(set(value) == keys, f"{what} must be a number or a table with start, end and images.")
     return Ramp(
         start=_number(value["start"], what, limits),
         end=_number(value["end"], what, limits),
@@ -310,23 +275,18 @@ def _ramp(value: Any, what: str, limits: Mapping[str, Any]) -> Ramp:
 
 def _options(value: Any, what: str) -> dict[str, Any]:
     """A network's table: text, numbers, booleans or lists of them; the network checks the rest."""
-    if not isinstance(value, Mapping):
-        raise GanBookError(
-            f"{what} must be a table such as {{ model = 'dcgan' }}, not {_show(value)}."
-        )
+    table = isinstance(value, Mapping)
+    need(table, f"{what} must be a table such as {{ model = 'dcgan' }}, not {brief(value)}.")
     options: dict[str, Any] = {}
     for key, entry in value.items():
-        entries = entry if isinstance(entry, list | tuple) else [entry]
-        if not isinstance(key, str) or len(entries) > 64:
-            raise GanBookError(f"{what}: the option {_show(key)} is not understood.")
+        entries = tuple(entry) if isinstance(entry, list | tuple) else (entry,)
+        fits = isinstance(key, str) and len(entries) <= 64
+        need(fits, f"{what}: the option {brief(key)} is not understood.")
         for item in entries:
-            if not isinstance(item, str | int | float | bool):
-                raise GanBookError(
-                    f"{what}: option '{key}' must be text, a number or a list of them."
-                )
-            if isinstance(item, float) and not math.isfinite(item):
-                raise GanBookError(f"{what}: option '{key}' must be finite.")
-        options[key] = tuple(entry) if isinstance(entry, list | tuple) else entry
-    if not isinstance(options.get("model", ""), str):
-        raise GanBookError(f"{what}: 'model' must be text.")
+            kind = isinstance(item, str | int | float)
+            need(kind, f"{what}: option '{key}' must be text, a number or a list of them.")
+            finite = not isinstance(item, float) or math.isfinite(item)
+            need(finite, f"{what}: option '{key}' must be finite.")
+        options[key] = entries if isinstance(entry, list | tuple) else entry
+    need(isinstance(options.get("model", ""), str), f"{what}: 'model' must be text.")
     return options

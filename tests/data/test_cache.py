@@ -27,7 +27,7 @@ def test_the_cache_is_keyed_by_content_and_settings(tmp_path: Path, cache_folder
         return report.from_cache
 
     assert not from_cache()
-    assert [p.suffix for p in cached_files(cache_folder)] == [".json", ".npy"]
+    assert [p.suffix for p in cached_files(cache_folder)] == [".json", ".raw"]
     assert from_cache()
     shutil.copytree(root, tmp_path / "moved")
     assert from_cache(tmp_path / "moved")  # the place does not matter
@@ -45,31 +45,31 @@ def test_the_cache_is_keyed_by_content_and_settings(tmp_path: Path, cache_folder
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda npy, facts: npy.write_bytes(npy.read_bytes()[:-5]),
-        lambda npy, facts: npy.write_bytes(npy.read_bytes()[:-1] + b"\x07"),
-        lambda npy, facts: npy.write_bytes(b""),
-        lambda npy, facts: npy.write_bytes(b"nonsense"),
-        lambda npy, facts: np.save(npy, np.array([{"a": 1}], dtype=object)),
-        lambda npy, facts: np.save(npy, np.zeros((2, 3, 8, 8), np.float32)),
-        lambda npy, facts: npy.unlink(),
-        lambda npy, facts: facts.unlink(),
-        lambda npy, facts: facts.write_text("{"),
-        lambda npy, facts: facts.write_text("[]"),
-        lambda npy, facts: facts.write_text("{}"),
-        lambda npy, facts: facts.write_text(
+        lambda raw, facts: raw.write_bytes(raw.read_bytes()[:-5]),
+        lambda raw, facts: raw.write_bytes(raw.read_bytes()[:-1] + b"\x07"),
+        lambda raw, facts: raw.write_bytes(b""),
+        lambda raw, facts: raw.write_bytes(b"nonsense"),
+        lambda raw, facts: raw.write_bytes(raw.read_bytes()[::-1]),
+        lambda raw, facts: raw.write_bytes(bytes(4 * 2 * 3 * 8 * 8)),
+        lambda raw, facts: raw.unlink(),
+        lambda raw, facts: facts.unlink(),
+        lambda raw, facts: facts.write_text("{"),
+        lambda raw, facts: facts.write_text("[]"),
+        lambda raw, facts: facts.write_text("{}"),
+        lambda raw, facts: facts.write_text(
             json.dumps(json.loads(facts.read_text()) | {"kept": 1})
         ),
-        lambda npy, facts: facts.write_text(
+        lambda raw, facts: facts.write_text(
             json.dumps(json.loads(facts.read_text()) | {"refused": [["a"]]})
         ),
-        lambda npy, facts: facts.write_bytes(b"\xff\xfe"),
+        lambda raw, facts: facts.write_bytes(b"\xff\xfe"),
     ],
 )
 def test_a_damaged_cache_is_rebuilt(tmp_path: Path, cache_folder: Path, damage) -> None:
     root = fill(tmp_path, ["1.png", "2.png"])
     before = load(root)
-    facts, npy = cached_files(cache_folder)
-    damage(npy, facts)
+    facts, raw = cached_files(cache_folder)
+    damage(raw, facts)
     after = load(root)
     assert after.report is not None
     assert not after.report.from_cache
@@ -147,14 +147,15 @@ def test_a_file_that_changes_while_it_is_read_is_not_cached(
     assert images.fingerprint() == load(root, cache=False).fingerprint()
 
 
-def test_partial_files_of_a_killed_process_are_removed_after_a_day(
+def test_partial_sets_of_a_killed_process_are_removed_after_a_day(
     tmp_path: Path, cache_folder: Path
 ) -> None:
     (cache_folder / "images").mkdir()
-    for name, age in (("partial-old.npy", 2 * 86400), ("partial-new.npy", 60)):
+    for name, age in (("partial-old", 2 * 86400), ("partial-new", 60)):
         path = cache_folder / "images" / name
-        path.write_bytes(b"")
+        path.mkdir()
+        (path / "pixels").write_bytes(b"")
         os.utime(path, (path.stat().st_mtime - age,) * 2)
     load(fill(tmp_path, ["1.png", "2.png"]))
-    assert not (cache_folder / "images" / "partial-old.npy").exists()
-    assert (cache_folder / "images" / "partial-new.npy").exists()
+    assert not (cache_folder / "images" / "partial-old").exists()
+    assert (cache_folder / "images" / "partial-new").exists()

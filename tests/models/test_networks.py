@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from gan_book.errors import GanBookError
 from gan_book.models import count_parameters
-from gan_book.models.sizes import SIZES
+from tests.models import sizes
+from tests.models.sizes import SIZES
 from tests.models.zoo import CASES, NAMES, Case, wake
 
 every_case = pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -154,8 +155,6 @@ PUBLISHED = {  # millions, G and D
 
 @pytest.mark.parametrize("name", SIZES)
 def test_sizes_have_the_parameters_that_are_stated(name: str) -> None:
-    from gan_book.models import sizes
-
     with torch.device("meta"):
         counts = [count_parameters(net) for net in SIZES[name]()]
     row = next(line for line in sizes.__doc__.splitlines() if line.startswith(f"| {name} |"))

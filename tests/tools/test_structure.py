@@ -30,8 +30,8 @@ ROOMS = {
     "augment": set(),
     "objectives": {"losses", "penalties", "augment", "models", "data"},
     "training": {"objectives", "losses", "penalties", "augment", "models", "data", "base"},
-    "features": {"data", "models"},
-    "latents": {"models", "features"},
+    "features": {"data", "models", "base"},
+    "latents": {"models", "features", "base"},
     "base": set(),
     "pictures": {"data", "models", "losses", "penalties", "augment", "objectives", "training",
                  "features", "latents", "base"},
@@ -51,7 +51,7 @@ ROOM_OF = {
     "control": "training",  # adapts the augmentation from held-out pictures
     "doctor": "training",  # a run records what the machine is
     "training": "training",
-    "checkpoints": "training",
+    "checkpoints": "base",  # files of tensors and JSON, checked when read
     "model": "training",
     "processes": "training",
     "probe": "training",
@@ -59,6 +59,7 @@ ROOM_OF = {
     "graphs": "training",
     "resume": "training",
     "features": "features",
+    "pretrained": "features",  # feature networks of others, through torch-fidelity
     "metrics": "features",
     "memorization": "features",
     "latents": "latents",
@@ -72,12 +73,16 @@ ROOM_OF = {
     "claims": "base",
     "results": "base",
     "session": "pictures",
+    "measuring": "out",  # evaluate: a trained run against held-out pictures
+    "evaluation": "out",  # what evaluate found, in words and as a table
+    "selection": "out",  # the best checkpoint: measuring comes in as a callback
     "runs": "out",  # wires training, files and sample grids together
     "export": "out",
     "provenance": "out",
     "cli": "out",
     "cli_guard": "out",
     "cli_train": "out",
+    "cli_evaluate": "out",
 }
 EVERYWHERE = {"errors"}
 

@@ -28,9 +28,9 @@ from typing import Any
 
 from torch import nn
 
-from .dcgan import DCGANDiscriminator, DCGANGenerator
-from .mlp import MLPDiscriminator, MLPGenerator
-from .r3gan import R3GANDiscriminator, R3GANGenerator
+from gan_book.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from gan_book.models.mlp import MLPDiscriminator, MLPGenerator
+from gan_book.models.r3gan import R3GANDiscriminator, R3GANGenerator
 
 Pair = tuple[nn.Module, nn.Module]
 
