@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .checkpoints import copy_into, load_tensors
-from .errors import GanBookError
+from .errors import brief, known, need
 from .results import data_path
 
 DEFAULT = "gan-book-1"
@@ -136,7 +136,8 @@ class GanBookExtractor:
             self.net = FeatureNet()
         copy_into(self.net.state_dict(), {k: v.float() for k, v in tensors.items()}, str(path))
         # channels_last: measured a third faster on a CPU
-        self.net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.net.to(device).to(memory_format=torch.channels_last)
+        self.net.eval().requires_grad_(False)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -173,25 +174,22 @@ class GanBookExtractor:
 def check_pictures(images: Any) -> None:
     """Raise `GanBookError` unless images are uint8 (N, C, H, W) with N > 0 and C 1 or 3."""
     fits = isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4
-    if not fits or not len(images) or images.shape[1] not in (1, 3) or 0 in images.shape:
-        what = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else images
-        raise GanBookError(
-            "Features are taken of pictures as uint8 (N, C, H, W) with 1 or 3 channels, not of "
-            f"{str(what)[:80]}; gan_book.to_uint8 makes them from floats in [-1, 1]."
-        )
+    what = f"{images.dtype} {list(images.shape)}" if isinstance(images, Tensor) else brief(images)
+    need(
+        fits and 0 not in images.shape and images.shape[1] in (1, 3),
+        "Features are taken of pictures as uint8 (N, C, H, W) with 1 or 3 channels, not of "
+        f"{what}; gan_book.to_uint8 makes them from floats in [-1, 1].",
+    )
 
 
 @lru_cache(maxsize=4)
 def _open(name: str, device: torch.device) -> Extractor:
-    if name != DEFAULT:
-        from .pretrained import NAMES, pretrained
+    if name == DEFAULT:
+        return GanBookExtractor(name, device)
+    from .pretrained import NAMES, pretrained
 
-        if name not in NAMES:
-            raise GanBookError(
-                f"There is no extractor '{name}'; there are {', '.join((DEFAULT, *NAMES))}."
-            )
-        return pretrained(name, device)
-    return GanBookExtractor(name, device)
+    known("extractor", name, (DEFAULT, *NAMES))
+    return pretrained(name, device)
 
 
 def extractor(name: str = DEFAULT, device: str | torch.device = "auto") -> Extractor:

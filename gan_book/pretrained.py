@@ -8,11 +8,8 @@ different extractors are never comparable.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -21,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import GanBookError
+from .errors import GanBookError, need
 
 PATIENCE = 20.0  # seconds without a byte, after which the network counts as absent
 BATCH = 32
@@ -32,22 +29,19 @@ class Pretrained:
     """What a reader should know about a network before its weights are fetched.
 
     Attributes:
-        id: what a number names. dim: features. side: pixels that its input is resized to.
-        module, network, layer, name: where torch-fidelity has it.
+        id: what a number names. layer: torch-fidelity's name of the features taken.
+        dim: features. side: pixels that its input is resized to.
         url, megabytes, sha256, licence: of the weights. code: a repository whose code runs, if any.
     """
 
     id: str
+    layer: str
     dim: int
     side: int
-    module: str
-    network: str
-    layer: str
-    name: str
     url: str
     megabytes: int
     sha256: str
-    licence: str
+    licence: str = "Apache-2.0"
     code: str = ""
 
     @property
@@ -57,42 +51,24 @@ class Pretrained:
 
     def description(self) -> str:
         """Name, size, origin and licence of the download in one line."""
-        text = f"{self.id}: {self.megabytes} MB from {self.url}, licence {self.licence}"
-        if self.code:
-            text += f"; and its code, which will run here, from {self.code}"
-        return text
+        code = f"; and its code, which will run here, from {self.code}" if self.code else ""
+        return f"{self.id}: {self.megabytes} MB from {self.url}, licence {self.licence}{code}"
 
 
 NETWORKS = {
     "inception": Pretrained(
-        id="inception-v3-compat-2048",
-        dim=2048,
-        side=299,
-        module="feature_extractor_inceptionv3",
-        network="FeatureExtractorInceptionV3",
-        layer="2048",
-        name="inception-v3-compat",
-        url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+        "inception-v3-compat-2048", "2048", 2048, 299,
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
         "weights-inception-2015-12-05-6726825d.pth",
-        megabytes=96,
-        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-        licence="Apache-2.0",
+        96, "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     ),
     "dinov2": Pretrained(
-        id="dinov2-vit-b-14",
-        dim=768,
-        side=224,
-        module="feature_extractor_dinov2",
-        network="FeatureExtractorDinoV2",
-        layer="dinov2",
-        name="dinov2-vit-b-14",
-        url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
-        megabytes=346,
-        sha256="0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
-        licence="Apache-2.0",
+        "dinov2-vit-b-14", "dinov2", 768, 224,
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
+        346, "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
         code="github.com/facebookresearch/dinov2",
     ),
-}
+}  # fmt: skip
 NAMES = tuple(NETWORKS)
 
 
@@ -104,12 +80,8 @@ class PretrainedExtractor:
         self.net = net.to(device)
 
     def facts(self) -> dict[str, Any]:
-        return {
-            "extractor": self.id,
-            "sha256": self.about.sha256,
-            "dim": self.dim,
-            "resize": self.about.resize,
-        }
+        own = self.about
+        return {"extractor": own.id, "sha256": own.sha256, "dim": own.dim, "resize": own.resize}
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -129,22 +101,35 @@ def pretrained(name: str, device: torch.device) -> PretrainedExtractor:
     """Open "inception" or "dinov2"; the weights are fetched where they are missing.
 
     Raises:
-        GanBookError: torch-fidelity is not installed, there is no network, or a file is not the
-            published one.
+        GanBookError: torch-fidelity is not installed, there is no network (no answer for
+            `PATIENCE` seconds), or a file is not the published one.
     """
     about = NETWORKS[name]
     try:
-        module = importlib.import_module(f"torch_fidelity.{about.module}")
+        from torch_fidelity.utils import create_feature_extractor as create
     except ImportError as error:
         raise GanBookError(
             f"The extractor '{name}' needs the package torch-fidelity, 0.4 or newer ({error}); "
             'run: pip install "torch-fidelity>=0.4"'
         ) from None
-    with _patience(about):
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)  # torch.hub sets none of its own
+    try:
         path = _weights(about)
         # DINOv2's own code finds the file in torch's folder
         own = {} if about.code else {"feature_extractor_weights_path": str(path)}
-        net = getattr(module, about.network)(about.name, [about.layer], **own)
+        network = about.id.removesuffix(f"-{about.layer}")
+        net = create(network, [about.layer], cuda=False, verbose=False, **own)
+    except GanBookError:
+        raise
+    except (OSError, HTTPException, RuntimeError, ImportError, AttributeError) as error:
+        why = " ".join(str(error).split())[:160]
+        raise GanBookError(
+            f"The extractor {about.id} is not on this machine and cannot be fetched ({why}); try "
+            "again where there is a network, or use gan-book-1, which needs none."
+        ) from None
+    finally:
+        socket.setdefaulttimeout(before)
     return PretrainedExtractor(about, net, device)
 
 
@@ -157,28 +142,9 @@ def _weights(about: Pretrained) -> Path:
         torch.hub.download_url_to_file(about.url, str(path), about.sha256, progress=False)
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != about.sha256:
-        raise GanBookError(
-            f"{path} is not the published file of {about.id} (its sha256 begins with {found[:8]}, "
-            f"not {about.sha256[:8]}); delete it, and it will be fetched again."
-        )
+    need(
+        found == about.sha256,
+        f"{path} is not the published file of {about.id} (its sha256 begins with {found[:8]}, "
+        f"not {about.sha256[:8]}); delete it, and it will be fetched again.",
+    )
     return path
-
-
-@contextmanager
-def _patience(about: Pretrained) -> Iterator[None]:
-    """Wait for the network no longer than `PATIENCE`; every failure becomes a sentence."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)  # torch.hub sets none of its own
-    try:
-        yield
-    except GanBookError:
-        raise
-    except (OSError, HTTPException, RuntimeError, ImportError, AttributeError) as error:
-        why = " ".join(str(error).split())[:160]
-        raise GanBookError(
-            f"The extractor {about.id} is not on this machine and cannot be fetched ({why}); try "
-            "again where there is a network, or use gan-book-1, which needs none."
-        ) from None
-    finally:
-        socket.setdefaulttimeout(before)

@@ -12,7 +12,7 @@ import gan_book as gb
 from gan_book.checkpoints import digest, load_tensors, read_json
 from gan_book.data.atelier import atelier
 from gan_book.errors import GanBookError
-from gan_book.features import BOUND, DIM, RESIZE, FeatureNet, extractor, resized
+from gan_book.features import BOUND, DIM, RESIZE, extractor, resized
 from gan_book.metrics import kernel_distance
 from tests.benchmarks import extractor as training
 from tests.helpers.damages import KNOWN
@@ -55,8 +55,10 @@ def test_the_card_says_what_the_script_does():
 
 def test_features_have_the_promised_form(net):
     found = net(pictures(70))
-    assert found.shape == (70, net.dim) and found.dtype == torch.float32
-    assert found.isfinite().all() and found.abs().max() < BOUND
+    assert found.shape == (70, net.dim)
+    assert found.dtype == torch.float32
+    assert found.isfinite().all()
+    assert found.abs().max() < BOUND
     assert extractor(device="cpu") is net  # opened once
 
 
@@ -157,7 +159,8 @@ def test_the_measured_curves_rise_in_every_seed(net):
     kinds = ("blur", "noise", "posterize", "dropped kinds", "dropped palettes")
     for name in ("atelier", "paintings", "fashion-mnist"):
         cell = cells[name]
-        assert cell["sha256"] == net.facts()["sha256"] and len(cell["seeds"]) == 20
+        assert cell["sha256"] == net.facts()["sha256"]
+        assert len(cell["seeds"]) == 20
         for n in ("n300", "n1000"):
             assert {kind: cell[n][kind]["seeds rising"] for kind in kinds} == dict.fromkeys(
                 kinds, 20
@@ -173,7 +176,7 @@ def test_kid_grows_with_damage_and_sees_repetition(net):
     rng = torch.Generator().manual_seed(0)
     for damage, strengths in KNOWN.values():
         values = [kernel_distance(real, net(damage(rest.images, s, rng))).value for s in strengths]
-        assert values == sorted(values) and values[0] > floor.value, damage.__name__
+        assert [floor.value, *values] == sorted([floor.value, *values]), damage.__name__
     first = [int((rest.labels == k).nonzero()[0]) for k in range(12)]
     repeated = kernel_distance(real, clean[300:][torch.tensor(first).repeat(25)])
     assert repeated.value > floor.value + 20 * floor.standard_error
@@ -186,7 +189,8 @@ def test_the_reader_is_right_on_fresh_pictures(net, size):
     told = net.read(images.images)
     assert (told.style == images.attributes["style"]).double().mean() >= 0.99
     assert (told.palette == images.attributes["palette"]).double().mean() >= 0.98
-    assert 0 < told.style_probability.min() and told.palette_probability.max() <= 1
+    assert told.style_probability.min() > 0
+    assert told.palette_probability.max() <= 1
 
 
 def test_the_reader_was_measured_at_99_percent(net):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import need
+from ..metrics._features import Result
 from .search import Space, picture_space
 
 
 @dataclass(frozen=True)
-class SupportSize:
+class SupportSize(Result):
     """Estimate from near-duplicates among independent draws.
 
     Attributes:
@@ -35,13 +36,6 @@ class SupportSize:
     @property
     def batch(self) -> float:
         return math.sqrt(2 * math.log(2) * self.value)
-
-    def __str__(self) -> str:
-        shown = f"{self.value:.0f}" if self.collisions else f"more than {self.low:.0f}"
-        return (
-            f"support size {shown} [{self.low:.0f}, {self.high:.0f}] ({self.collisions} of "
-            f"{self.pairs} pairs collide, n = {self.n})"
-        )
 
 
 def support_size(pictures: Tensor, threshold: float, *, space: Space | None = None) -> SupportSize:

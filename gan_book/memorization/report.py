@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import need
-from ..metrics._features import wilson
+from ..metrics._features import Result, wilson
 from .birthday import SupportSize, support_size
 from .search import Nearest, Space, as_levels, picture_space
 
@@ -49,7 +49,7 @@ class Roc:
 
 
 @dataclass(frozen=True)
-class MemorizationReport:
+class MemorizationReport(Result):
     """What `memorization` found.
 
     Attributes:
@@ -90,16 +90,6 @@ class MemorizationReport:
     n_generated: int
     n_train: int
     n_heldout: int
-
-    def __str__(self) -> str:
-        low, high = self.flagged_interval
-        return (
-            f"memorization: {self.flagged:.1%} flagged [{low:.1%}, {high:.1%}] at "
-            f"{self.false_alarms:.0%} false alarms (planted copies found {self.recall:.1%}, AUC "
-            f"{self.roc.area:.3f}), nearer to training {self.nearer_train:.1%} (expected "
-            f"{self.nearer_expected:.1%} +- {self.nearer_error:.1%}; n = {self.n_generated} "
-            f"generated, {self.n_train} training, {self.n_heldout} held out)"
-        )
 
 
 def plant_copies(

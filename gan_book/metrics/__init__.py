@@ -17,7 +17,7 @@ from .kernel import (
     kernel_distance_from_moments,
     paired_kernel_difference,
 )
-from .modes import TrueCoverage, coverage_of_counts, true_coverage
+from .modes import TrueCoverage, coverage_of_counts
 from .neighbors import DensityCoverage, PrecisionRecall, density_coverage, precision_recall
 from .sliced import SlicedWasserstein, sliced_wasserstein, squared_transport
 from .two_sample import NearestNeighborTest, one_nearest_neighbor
@@ -29,5 +29,5 @@ __all__ = [
     "frechet_at_infinity", "frechet_distance", "frechet_from_moments", "kernel_distance",
     "kernel_distance_from_moments", "moments", "one_nearest_neighbor",
     "paired_kernel_difference", "pca_gaussian", "precision_recall", "real_floor",
-    "sliced_wasserstein", "squared_transport", "true_coverage",
+    "sliced_wasserstein", "squared_transport",
 ]  # fmt: skip

@@ -18,6 +18,19 @@ TILE_ROWS = 2048
 TILE_COLUMNS = 4096
 
 
+class Result:
+    """What was measured: ``str`` gives its name and all its numbers and words on one line."""
+
+    def __str__(self) -> str:
+        told = []
+        for name, value in vars(self).items():
+            parts = value if isinstance(value, tuple) else (value,)
+            words = [f"{v:.4g}" if isinstance(v, float) else f"{v}" for v in parts]
+            if len(parts) in (1, 2) and all(isinstance(v, int | float | str) for v in parts):
+                told.append(f"{name} {' to '.join(words)}")
+        return f"{type(self).__name__}: {', '.join(told)}"
+
+
 def features(x: Matrix, name: str, *, at_least: int = 2) -> Tensor:
     """Check one set and return it as a matrix (N, d), float32 or float64.
 

@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 
 from ..errors import need
-from ._features import Matrix, features
+from ._features import Matrix, Result, features
 from .kernel import kernel_distance
 
 
-def pca_gaussian(
-    pictures: Tensor, n: int, *, generator: torch.Generator, components: int | None = None
-) -> Tensor:
-    """Draw pictures from the Gaussian with the training pixels' mean and principal components.
+def pca_gaussian(pictures: Tensor, n: int, *, generator: torch.Generator) -> Tensor:
+    """Draw pictures from the Gaussian with the training pixels' mean and sample covariance.
 
     No network and no adversary: a model that does not beat this has learned textures at most.
 
@@ -27,49 +25,24 @@ def pca_gaussian(
         pictures: (N, C, H, W) or (N, d), N >= 2, uint8 or floating point.
         n: number of pictures to draw, at least 1.
         generator: draws the coefficients.
-        components: keep this many leading principal components; all that N pictures have when
-            None (the sample covariance of the draws is then that of the pictures).
 
     Returns:
         (n, C, H, W) or (n, d) of the same dtype. uint8 is rounded and clamped to 0 ... 255, which
         narrows the distribution a little at both ends; floating point is left as drawn.
 
     Raises:
-        GanBookError: fewer than 2 pictures, n < 1, or impossible components.
+        GanBookError: fewer than 2 pictures, or n < 1.
     """
     rows = features(pictures, "training")  # (N, d)
-    count, d = rows.shape
-    possible = min(count - 1, d)
-    kept = possible if components is None else components
-    need(
-        n >= 1 and 1 <= kept <= possible,
-        f"Drawing {n} pictures with {kept} components is not possible; {count} pictures of {d} "
-        f"values have 1 to {possible} components.",
-    )
+    need(n >= 1, f"Drawing {n} pictures is not possible; draw at least 1.")
     mean = rows.mean(dim=0, dtype=torch.float64)
-    centered = rows.double() - mean
-    if components is None and count <= d:
-        # Normal combinations of centered pictures have exactly their covariance: no eigenvectors.
-        axes = centered / math.sqrt(count - 1)  # (N, d)
-    else:
-        axes = _principal_axes(centered, kept)  # (kept, d)
-    weights = torch.randn(n, len(axes), generator=generator, dtype=torch.float64)
+    # Normal combinations of centered pictures have exactly their covariance: no eigenvectors.
+    weights = torch.randn(n, len(rows), generator=generator, dtype=torch.float64)
+    axes = (rows.double() - mean) / math.sqrt(len(rows) - 1)  # (N, d)
     drawn = mean + weights.to(axes.device) @ axes  # (n, d)
     if pictures.dtype == torch.uint8:
         drawn = drawn.round().clamp(0, 255)
     return drawn.to(pictures.dtype).reshape(n, *pictures.shape[1:])
-
-
-def _principal_axes(centered: Tensor, kept: int) -> Tensor:
-    """Leading principal axes (kept, d), each as long as the standard deviation along it."""
-    count, d = centered.shape
-    if d <= count:
-        values, vectors = torch.linalg.eigh(centered.T @ centered / (count - 1))
-        roots = values[-kept:].clamp(min=0.0).sqrt()
-        return roots[:, None] * vectors[:, -kept:].T
-    # The Gram matrix has the same eigenvalues; U.T X / sqrt(N - 1) are the scaled axes.
-    _, vectors = torch.linalg.eigh(centered @ centered.T)
-    return vectors[:, -kept:].T @ centered / math.sqrt(count - 1)
 
 
 class _HasValue(Protocol):
@@ -78,7 +51,7 @@ class _HasValue(Protocol):
 
 
 @dataclass(frozen=True)
-class Floor:
+class Floor(Result):
     """A distance between random halves of one real set: what no generator can be asked to beat.
 
     Attributes:
@@ -89,12 +62,6 @@ class Floor:
     deviation: float
     n: int
     splits: int
-
-    def __str__(self) -> str:
-        return (
-            f"real against real {self.mean:.5g} +- {self.deviation:.2g} "
-            f"({self.splits} splits into {self.n} + {self.n})"
-        )
 
 
 def real_floor(

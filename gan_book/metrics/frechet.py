@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ..errors import need
-from ._features import Matrix, features, gaussians, two_sets
+from ._features import Matrix, Result, features, gaussians, two_sets
 
 
 @dataclass(frozen=True)
-class FrechetDistance:
+class FrechetDistance(Result):
     """Squared Frechet distance of two fitted Gaussians; on Inception features it is called FID.
 
     Attributes:
@@ -32,16 +32,12 @@ class FrechetDistance:
     dimensions: int
 
     def __str__(self) -> str:
-        note = " TOO FEW ROWS" if min(self.n_first, self.n_second) <= 2 * self.dimensions else ""
-        return (
-            f"Frechet distance {self.value:.4g} (means {self.mean_part:.4g}, covariances "
-            f"{self.covariance_part:.4g}; n = {self.n_first} and {self.n_second}, "
-            f"d = {self.dimensions}, biased upwards){note}"
-        )
+        few = min(self.n_first, self.n_second) <= 2 * self.dimensions
+        return super().__str__() + ", biased upwards" + few * " (TOO FEW ROWS)"
 
 
 @dataclass(frozen=True)
-class FrechetExtrapolation:
+class FrechetExtrapolation(Result):
     """Frechet distance extrapolated to infinitely many rows.
 
     Attributes:
@@ -62,13 +58,6 @@ class FrechetExtrapolation:
     values: tuple[float, ...]
     curvature: float
     dimensions: int
-
-    def __str__(self) -> str:
-        return (
-            f"Frechet distance {self.value:.4g} +- {self.standard_error:.2g} for n to infinity "
-            f"({self.at_n:.4g} at n = {self.sizes[0]}, d = {self.dimensions}, "
-            f"curvature {self.curvature:+.2g})"
-        )
 
 
 def moments(x: Matrix, chunk: int = 8192) -> tuple[Tensor, Tensor]:
@@ -170,7 +159,7 @@ def frechet_distance(
     )
 
 
-def _line(a: Tensor, b: Tensor, blocks: int, fixed: bool) -> tuple[Tensor, Tensor]:
+def _line(a: Tensor, b: Tensor, blocks: int) -> tuple[Tensor, Tensor]:
     """Points (1/n, mean distance) for n = all, half, third, ... of the rows, disjoint blocks."""
     inverse, values = [], []
     for count in range(1, blocks + 1):
@@ -178,7 +167,7 @@ def _line(a: Tensor, b: Tensor, blocks: int, fixed: bool) -> tuple[Tensor, Tenso
         parts = []
         for block in range(count):
             x = a[block * size_a : (block + 1) * size_a]
-            y = b if fixed else b[block * size_b : (block + 1) * size_b]
+            y = b[block * size_b : (block + 1) * size_b]
             parts.append(sum(_distance(x, y)))
         inverse.append(1.0 / size_a)
         values.append(sum(parts) / count)
@@ -202,7 +191,6 @@ def frechet_at_infinity(
     generator: torch.Generator,
     blocks: int = 5,
     groups: int = 10,
-    real_is_complete: bool = False,
     min_ratio: float = 2.0,
 ) -> FrechetExtrapolation:
     """Remove the bias in n: fit a line in 1/n to the distance at n, n/2, n/3, ... rows.
@@ -219,8 +207,6 @@ def frechet_at_infinity(
         generator: shuffles the rows before they are cut into blocks.
         blocks: use at most n / blocks rows; fewer where min_ratio demands.
         groups: groups of the jackknife; 0: no standard error (nan).
-        real_is_complete: the real set is the whole distribution (all training pictures), so only
-            the generated rows are reduced and only their bias is removed.
 
     Raises:
         GanBookError: not even half of the rows are more than min_ratio * d.
@@ -229,7 +215,7 @@ def frechet_at_infinity(
     """
     a, b = two_sets(generated, real, ("generated", "real"))
     d = a.shape[1]
-    n = len(a) if real_is_complete else min(len(a), len(b))
+    n = min(len(a), len(b))
     kept = 1.0 - 1.0 / groups if groups else 1.0  # the jackknife's sets are smaller
     blocks = min(blocks, int((n * kept) / (min_ratio * d + 1)))
     need(
@@ -240,12 +226,12 @@ def frechet_at_infinity(
     )
     a = a[torch.randperm(len(a), generator=generator)]
     b = b[torch.randperm(len(b), generator=generator)]
-    inverse, values = _line(a, b, blocks, real_is_complete)
+    inverse, values = _line(a, b, blocks)
     intercept, slope = _intercept(inverse, values, 1).tolist()
     bent = float(_intercept(inverse, values, 2)[0]) if blocks > 2 else intercept
     return FrechetExtrapolation(
         value=intercept,
-        standard_error=_jackknife(a, b, blocks, groups, real_is_complete),
+        standard_error=_jackknife(a, b, blocks, groups),
         slope=slope / float(inverse[0]),
         at_n=float(values[0]),
         sizes=tuple(len(a) // k for k in range(1, blocks + 1)),
@@ -255,19 +241,16 @@ def frechet_at_infinity(
     )
 
 
-def _jackknife(a: Tensor, b: Tensor, blocks: int, groups: int, fixed: bool) -> float:
+def _jackknife(a: Tensor, b: Tensor, blocks: int, groups: int) -> float:
     """Standard error of the intercept: leave out every group of rows of `a`, then of `b`."""
     if not groups:
         return float("nan")
     variance = 0.0
     for rows, other, swapped in [(a, b, False), (b, a, True)]:
-        if swapped and fixed:
-            continue
         member = torch.arange(len(rows), device=rows.device) % groups
         left = []
         for group in range(groups):
             x, y = rows[member != group], other
-            x, y = (y, x) if swapped else (x, y)
-            left.append(_intercept(*_line(x, y, blocks, fixed), 1)[0])
+            left.append(_intercept(*_line(*((y, x) if swapped else (x, y)), blocks), 1)[0])
         variance += (groups - 1) * float(torch.stack(left).var(correction=0))
     return variance**0.5

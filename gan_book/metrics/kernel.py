@@ -7,21 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import need
-from ._features import TILE_COLUMNS, TILE_ROWS, Matrix, gaussians, mean_of, two_sets
+from ._features import TILE_COLUMNS, TILE_ROWS, Matrix, Result, gaussians, mean_of, two_sets
 
 
 @dataclass(frozen=True)
-class KernelDistance:
+class KernelDistance(Result):
     """Squared maximum mean discrepancy with the cubic kernel; on Inception features called KID.
 
     Attributes:
         value: unbiased, so it can be negative when the sets are alike.
         standard_error: standard deviation of `value` over fresh draws of both sets.
         n_first, n_second: rows; dimensions: columns.
-        protocol: "whole sets", or how subsets were drawn.
-        subset_deviation: standard deviation over the subsets (nan for whole sets). It depends on
-            the chosen subset size and is no standard error.
     """
 
     value: float
@@ -29,18 +25,10 @@ class KernelDistance:
     n_first: int
     n_second: int
     dimensions: int
-    protocol: str = "whole sets"
-    subset_deviation: float = float("nan")
-
-    def __str__(self) -> str:
-        return (
-            f"kernel distance {self.value:.5f} +- {self.standard_error:.5f} (n = {self.n_first} "
-            f"and {self.n_second}, d = {self.dimensions}, {self.protocol})"
-        )
 
 
 @dataclass(frozen=True)
-class KernelDifference:
+class KernelDifference(Result):
     """Distance of model `a` to the real pictures minus that of model `b`, on the same pictures.
 
     Attributes:
@@ -62,13 +50,6 @@ class KernelDifference:
         if abs(self.value) <= 2 * self.standard_error:
             return "undecided"
         return "a" if self.value < 0 else "b"
-
-    def __str__(self) -> str:
-        return (
-            f"kernel distance a - b {self.value:+.5f} +- {self.standard_error:.5f} "
-            f"(closer: {self.verdict}; n = {self.n_real} real, {self.n_a}, {self.n_b}, "
-            f"d = {self.dimensions})"
-        )
 
 
 def cubic_kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -153,59 +134,24 @@ def _whole(a: Tensor, b: Tensor) -> tuple[float, float]:
     return aa.mean + bb.mean - 2 * ab.mean, variance
 
 
-def _unbiased(a: Tensor, b: Tensor) -> float:
-    """Unbiased squared MMD of two small sets."""
-    aa, bb, ab = cubic_kernel(a, a), cubic_kernel(b, b), cubic_kernel(a, b)
-    n, m = len(a), len(b)
-    within = (aa.sum() - aa.trace()) / (n * (n - 1)) + (bb.sum() - bb.trace()) / (m * (m - 1))
-    return float(within - 2 * ab.mean())
-
-
-def kernel_distance(
-    a: Matrix,
-    b: Matrix,
-    *,
-    subset_size: int | None = None,
-    subsets: int = 100,
-    generator: torch.Generator | None = None,
-) -> KernelDistance:
+def kernel_distance(a: Matrix, b: Matrix) -> KernelDistance:
     """Unbiased squared MMD with the cubic kernel between two sets, and its standard error.
 
-    By default every pair of rows is used once. With `subset_size` the value is the mean over
-    random subsets of both sets, as in the published protocol (100 subsets of 1,000): the same
-    expectation, more scatter; the standard error stays that of the whole sets.
+    Every pair of rows is used once. The published protocol, a mean over 100 random subsets of
+    1,000, has the same expectation and more scatter.
 
     Args:
         a, b: (n, d) and (m, d) features, at least 4 rows each.
-        subset_size, subsets: rows in a subset and their number.
-        generator: draws the subsets; needed with `subset_size`.
 
     Raises:
-        GanBookError: unequal columns, too few rows, values not finite, subset_size too large.
+        GanBookError: unequal columns, too few rows, values not finite.
 
     Source: Binkowski et al. 2018, "Demystifying MMD GANs", section 4; U-statistic: Gretton et al.
     2012, "A Kernel Two-Sample Test", equation 3.
     """
     first, second = two_sets(a, b, at_least=4)
-    n, m, d = len(first), len(second), first.shape[1]
     value, variance = _whole(first, second)
-    if subset_size is None:
-        return KernelDistance(value, variance**0.5, n, m, d)
-    need(generator, "Subsets are drawn at random; pass generator=torch.Generator().")
-    need(
-        2 <= subset_size <= min(n, m) and subsets >= 1,
-        f"{subsets} subsets of {subset_size} rows cannot be drawn from {n} and {m} rows; choose a "
-        f"size between 2 and {min(n, m)}.",
-    )
-    draws = []
-    for _ in range(subsets):
-        left = torch.randperm(n, generator=generator)[:subset_size].to(first.device)
-        right = torch.randperm(m, generator=generator)[:subset_size].to(first.device)
-        draws.append(_unbiased(first[left].double(), second[right].double()))
-    mean = sum(draws) / subsets
-    deviation = float(torch.tensor(draws, dtype=torch.float64).std()) if subsets > 1 else 0.0
-    protocol = f"{subsets} subsets of {subset_size}"
-    return KernelDistance(mean, variance**0.5, n, m, d, protocol, deviation)
+    return KernelDistance(value, variance**0.5, len(first), len(second), first.shape[1])
 
 
 def paired_kernel_difference(real: Matrix, a: Matrix, b: Matrix) -> KernelDifference:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ..errors import need
+from ._features import Result
 
 
 @dataclass(frozen=True)
-class TrueCoverage:
+class TrueCoverage(Result):
     """Counts of known modes against their expected shares.
 
     Attributes:
@@ -36,13 +37,6 @@ class TrueCoverage:
     n: int
     counts: tuple[int, ...]
     missing: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"{self.captured} of {self.modes} modes (faithful: {self.floor_captured:.1f}), "
-            f"KL of counts {self.divergence:.4f} (faithful: {self.floor:.4f}, 95 % below "
-            f"{self.floor_high:.4f}), unrecognized {self.unrecognized:.1%}, n = {self.n}"
-        )
 
 
 def _divergence(counts: Tensor, shares: Tensor) -> Tensor:
@@ -107,37 +101,4 @@ def coverage_of_counts(
         n=n + unrecognized,
         counts=tuple(int(c) for c in observed),
         missing=tuple((~seen & possible).nonzero().flatten().tolist()),
-    )
-
-
-def true_coverage(
-    labels: Tensor,
-    modes: int,
-    shares: Tensor | None = None,
-    *,
-    min_count: int = 1,
-    generator: torch.Generator | None = None,
-) -> TrueCoverage:
-    """Count modes among labels, for sets whose modes are known.
-
-    Args:
-        labels: int64 (N,): the mode of each row, or -1 where it belongs to none.
-        modes: number of modes K; labels are below it.
-        shares, min_count, generator: as in `coverage_of_counts`.
-
-    Raises:
-        GanBookError: a label outside -1 ... K - 1, or no recognized row.
-    """
-    labels = torch.as_tensor(labels).cpu()
-    vector = labels.ndim == 1 and not labels.is_floating_point() and len(labels)
-    need(vector, "Labels must be a vector of integers, one for each row.")
-    low, high = int(labels.min()), int(labels.max())
-    need(
-        low >= -1 and high < modes,
-        f"Labels run from {low} to {high}; they must lie between -1 (no mode) and {modes - 1}.",
-    )
-    known = labels[labels >= 0].long()
-    counts, lost = torch.bincount(known, minlength=modes), len(labels) - len(known)
-    return coverage_of_counts(
-        counts, shares, unrecognized=lost, min_count=min_count, generator=generator
     )

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from ..errors import need
-from ._features import Matrix, other_tiles, tiles, two_sets, wilson
+from ._features import Matrix, Result, other_tiles, tiles, two_sets, wilson
 
 # Rounding of a squared distance, relative to the largest: closer than this counts as touching.
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class PrecisionRecall:
+class PrecisionRecall(Result):
     """Shares of generated rows inside the real support, and of real rows inside the generated one.
 
     Attributes:
@@ -33,17 +33,9 @@ class PrecisionRecall:
     n_generated: int
     k: int
 
-    def __str__(self) -> str:
-        (p0, p1), (r0, r1) = self.precision_interval, self.recall_interval
-        return (
-            f"precision {self.precision:.3f} [{p0:.3f}, {p1:.3f}], recall {self.recall:.3f} "
-            f"[{r0:.3f}, {r1:.3f}] (k = {self.k}, n = {self.n_real} real, "
-            f"{self.n_generated} generated)"
-        )
-
 
 @dataclass(frozen=True)
-class DensityCoverage:
+class DensityCoverage(Result):
     """How crowded real neighborhoods are with generated rows, and how many have one at all.
 
     Attributes:
@@ -63,14 +55,6 @@ class DensityCoverage:
     n_real: int
     n_generated: int
     k: int
-
-    def __str__(self) -> str:
-        c0, c1 = self.coverage_interval
-        return (
-            f"density {self.density:.3f} +- {self.density_error:.3f}, coverage "
-            f"{self.coverage:.3f} [{c0:.3f}, {c1:.3f}] (perfect {self.expected_coverage:.3f}; "
-            f"k = {self.k}, n = {self.n_real} real, {self.n_generated} generated)"
-        )
 
 
 def squared_radii(x: Tensor, k: int) -> Tensor:

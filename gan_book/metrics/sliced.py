@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ..errors import need
-from ._features import Matrix, two_sets
+from ._features import Matrix, Result, two_sets
 
 
 @dataclass(frozen=True)
-class SlicedWasserstein:
+class SlicedWasserstein(Result):
     """Sliced 2-Wasserstein distance.
 
     Attributes:
@@ -28,13 +28,6 @@ class SlicedWasserstein:
     n_first: int
     n_second: int
     dimensions: int
-
-    def __str__(self) -> str:
-        return (
-            f"sliced Wasserstein distance {self.value:.4g} +- {self.projection_error:.2g} over "
-            f"{self.projections} directions (n = {self.n_first} and {self.n_second}, "
-            f"d = {self.dimensions})"
-        )
 
 
 def squared_transport(x: Tensor, y: Tensor) -> Tensor:

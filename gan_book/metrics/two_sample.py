@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ..errors import need
-from ._features import TILE_COLUMNS, Matrix, other_tiles, two_sets, wilson
+from ._features import TILE_COLUMNS, Matrix, Result, other_tiles, two_sets, wilson
 
 
 @dataclass(frozen=True)
-class NearestNeighborTest:
+class NearestNeighborTest(Result):
     """Leave-one-out accuracy of a nearest-neighbor classifier, real against generated.
 
     Attributes:
@@ -33,13 +33,6 @@ class NearestNeighborTest:
     chance: float
     n: int
     mutual: float
-
-    def __str__(self) -> str:
-        return (
-            f"1-NN accuracy {self.accuracy:.3f} [{self.low:.3f}, {self.high:.3f}] "
-            f"(real {self.accuracy_real:.3f}, generated {self.accuracy_generated:.3f}; "
-            f"chance {self.chance:.3f}, n = {self.n} + {self.n})"
-        )
 
 
 def _other_rows(rows: Tensor) -> Callable[[], Iterable[tuple[slice, slice, Tensor]]]:

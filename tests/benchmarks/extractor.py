@@ -30,6 +30,7 @@ from gan_book.features import BOUND, DIM, RESIZE, SIZE, FeatureNet, Trunk, resiz
 from gan_book.machine import environment
 
 ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "data" / "models"
 # How many pictures of the Atelier are painted at which size, before all become 64 x 64.
 ATELIER = {16: 3000, 24: 2000, 32: 4000, 48: 2000, 64: 8000, 128: 1000}
 SEED = 990_000
@@ -87,9 +88,7 @@ def crops(pictures: Tensor, n: int, rng: torch.Generator) -> Tensor:
         crop = pictures[k : k + 1, :, top : top + side, left : left + side]
         low = (16, 24, 32, 48, 64, 64, 64, 64)[int(torch.randint(8, (), generator=rng))]
         if low < SIZE:
-            small = functional.interpolate(
-                crop.float(), (low, low), mode="bicubic", antialias=True
-            )
+            small = functional.interpolate(crop.float(), (low, low), mode="bicubic", antialias=True)
             crop = small.round().clamp(0, 255).byte()
         found[i] = as_seen(crop)[0]
     return found
@@ -215,8 +214,11 @@ def losses(
     }
 
 
-def fit(settings: Settings, real: Tensor, saved: Path | None = None) -> Student:
-    """Train; every 500 steps the student is saved, and a run that was cut goes on from there."""
+def fit(settings: Settings, real: Tensor, saved: Path) -> tuple[Student, float]:
+    """Train: the student, and the seconds it took.
+
+    Every 500 steps it is saved, and a run that was cut goes on from there.
+    """
     torch.manual_seed(settings.seed)
     student = Student().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
@@ -225,13 +227,13 @@ def fit(settings: Settings, real: Tensor, saved: Path | None = None) -> Student:
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.lr, total_steps=settings.steps, pct_start=0.1
     )
-    first = 0
-    if saved and saved.exists():
+    first, before = 0, 0.0
+    if saved.exists():
         state = torch.load(saved, weights_only=True)
         student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
-        first = state["step"]
+        first, before = state["step"], state["seconds"]
     pictures, styles, palettes = atelier_pool(SEED)
     n_real = round(settings.batch * settings.share_of_paintings)
     none = torch.full((n_real,), -1)
@@ -251,17 +253,18 @@ def fit(settings: Settings, real: Tensor, saved: Path | None = None) -> Student:
             sums[name] = sums.get(name, 0.0) + float(value.detach()) / 100
         if (step + 1) % 100 == 0:
             text = " ".join(f"{k} {v:.3f}" for k, v in sums.items())
-            print(f"{step + 1} {time.perf_counter() - start:.0f} s {text}", flush=True)
+            print(f"{step + 1} {before + time.perf_counter() - start:.0f} s {text}", flush=True)
             sums = {}
-        if saved and (step + 1) % 500 == 0:
+        if (step + 1) % 500 == 0 or step + 1 == settings.steps:
             state = {
                 "student": student.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
                 "step": step + 1,
+                "seconds": before + time.perf_counter() - start,
             }
             torch.save(state, saved)
-    return student.eval()
+    return student.eval(), before + time.perf_counter() - start
 
 
 # ---------------------------------------------------------------- from the student to the extractor
@@ -283,7 +286,7 @@ def statistics(trunk: Trunk, images: Tensor) -> Tensor:
     return torch.cat([trunk(part.float() / 127.5 - 1) for part in images.split(64)])
 
 
-def projection(s: Tensor, dim: int = DIM, floor: float = 0.25) -> tuple[Tensor, Tensor]:
+def projection(s: Tensor, dim: int = DIM, floor: float = 0.05) -> tuple[Tensor, Tensor]:
     """Weights (dim, F) and bias (dim,) of nearly whitened principal components of s (N, F).
 
     Each statistic is divided by its deviation first. Component k is divided by
@@ -338,16 +341,15 @@ def assemble(student: Student, real: Tensor) -> FeatureNet:
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder to write to.")] = ROOT / "data/models/gan-book-1",
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = MODELS / "gan-book-1",
     steps: int = Settings.steps,
     scratch: Annotated[Path, typer.Option(help="Unfinished work.")] = ROOT / "runs/extractor",
 ) -> None:
     """Train the extractor and write its weights and card."""
     settings = Settings(steps=steps)
-    start = time.perf_counter()
     scratch.mkdir(parents=True, exist_ok=True)
     real = paintings(os.environ.get("GAN_BOOK_REAL_DATA"))
-    student = fit(settings, real, scratch / "student.pt")
+    student, seconds = fit(settings, real, scratch / "student.pt")
     net = assemble(student, real)
     tensors = {name: value.half() for name, value in net.state_dict().items()}
     facts = {"sha256": digest(tensors), "settings": asdict(settings)}
@@ -364,7 +366,7 @@ def main(
             "paintings": {"pictures": len(real), "part": "training part of their split"},
         },
         "damages": DAMAGES,
-        "seconds": round(time.perf_counter() - start),
+        "seconds": round(seconds),
         "environment": environment("cpu"),
     }
     write_json(out / "card.json", json.loads(json.dumps(card)))

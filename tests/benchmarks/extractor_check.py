@@ -75,7 +75,9 @@ def curves(found: dict[Any, Tensor], kind: Tensor, palette: Tensor, n: int, seed
     return values
 
 
-def check(images: Tensor, kind: Tensor, palette: Tensor, seeds: int, counts: tuple[int, ...]) -> dict:
+def check(
+    images: Tensor, kind: Tensor, palette: Tensor, seeds: int, counts: tuple[int, ...]
+) -> dict:
     """Curves over seeds: means, deviations, and in how many seeds each step was upward."""
     net = extractor(device="cpu")
     rng = torch.Generator().manual_seed(0)
@@ -131,7 +133,9 @@ def main(seeds: int = SEEDS, folder: Annotated[Path | None, typer.Option()] = No
 
     def save(cell: str, record: dict[str, Any], start: float) -> None:
         seconds = time.perf_counter() - start
-        save_result(NAME, cell, {**common, **record, "seconds": seconds}, device="cpu", folder=folder)
+        save_result(
+            NAME, cell, {**common, **record, "seconds": seconds}, device="cpu", folder=folder
+        )
 
     if missing("reader"):
         start = time.perf_counter()
@@ -150,7 +154,8 @@ def main(seeds: int = SEEDS, folder: Annotated[Path | None, typer.Option()] = No
                 for kind_of, row in record[n].items():
                     if isinstance(row, dict):
                         steps = " ".join(f"{1000 * v:9.2f}" for v in row["kid"].tolist())
-                        print(f"{name:14}{n:7}{kind_of:17}{row['seeds rising']:3} {steps}", flush=True)
+                        rising = f"{row['seeds rising']:3}"
+                        print(f"{name:14}{n:7}{kind_of:17}{rising} {steps}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ and the same on a machine that others use meanwhile.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,10 +84,11 @@ def _child(pipe: Connection, name: str, n: int, d: int) -> None:
     torch.set_num_threads(1)
     a, b = (torch.randn(n, d, generator=seeded(seed)) for seed in (0, 1))
     before = peak_memory(torch.device("cpu"))
+    pipe.send(before)
     start, wall = time.process_time(), time.perf_counter()
     result = LARGE[name][0](a, b)
     seconds, wall = time.process_time() - start, time.perf_counter() - wall
-    pipe.send((str(result), seconds, wall, before, peak_memory(torch.device("cpu"))))
+    pipe.send((str(result), seconds, wall, peak_memory(torch.device("cpu"))))
 
 
 def apart(name: str, n: int, d: int) -> dict[str, Any]:
@@ -96,7 +99,8 @@ def apart(name: str, n: int, d: int) -> dict[str, Any]:
     process.start()
     there.close()
     try:
-        text, seconds, wall, before, peak = here.recv()
+        before = here.recv()
+        text, seconds, wall, peak = here.recv()
     finally:
         process.join()
     return {
@@ -110,27 +114,56 @@ def apart(name: str, n: int, d: int) -> dict[str, Any]:
     }
 
 
+def begun(name: str, n: int, d: int, processor_seconds: float = 12.0) -> dict[str, Any]:
+    """Start one metric on all rows, let it compute for some time, note its peak of memory, end it.
+
+    The checks of all rows come first, then tiles, all of one size: what the rest of the run needs,
+    the first tiles need too. Linux only: reads the process's own account.
+    """
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_child, args=(there, name, n, d))
+    process.start()
+    there.close()
+    account = Path(f"/proc/{process.pid}")
+    try:
+        before, first = here.recv(), None
+        while True:
+            ticks = sum(map(int, (account / "stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+            first = ticks if first is None else first
+            if (ticks - first) / os.sysconf("SC_CLK_TCK") >= processor_seconds:
+                break
+            time.sleep(0.5)
+        lines = dict(x.split(":", 1) for x in (account / "status").read_text().splitlines())
+        peak = int(lines["VmHWM"].split()[0]) * 1024
+    finally:
+        process.terminate()
+        process.join()
+    return {
+        "n": n,
+        "ended_after_processor_seconds": processor_seconds,
+        "memory_before_bytes": before,
+        "peak_memory_bytes": peak,
+        "added_memory_bytes": peak - before,
+    }
+
+
 def large(name: str, d: int = 2048, whole: int = 50_000) -> dict[str, Any]:
-    """One metric on float32 features: time and memory at two sizes, and at 50,000 rows."""
+    """One metric on float32 features: really run at `n` rows, and what 50,000 rows take."""
     _, n, power = LARGE[name]
-    runs = [apart(name, n // 4, d), apart(name, n, d)]
-    last = runs[-1]
-    seconds = last["processor_seconds"] * (whole / n) ** power
-    # Besides tiles of a fixed size every metric holds some vectors of n: a line through two sizes.
-    slope = (last["added_memory_bytes"] - runs[0]["added_memory_bytes"]) / (n - n // 4)
-    added = last["added_memory_bytes"] + max(0.0, slope) * (whole - n)
+    run = apart(name, n, d)
     return {
         "what": "float32 features, computed in float64, one thread, a process of its own",
         "dimensions": d,
         "seeds": [0, 1],
         "threads": 1,
-        "runs": runs,
+        "run": run,
         "features_bytes": 2 * whole * d * 4,
         "rows_really_run": n,
         "extrapolated": n < whole,
-        "how": f"seconds grow like n^{power}; added memory like a line through two sizes"
+        "how": f"seconds grow like n^{power}; memory: all rows, ended after the first tiles"
         if n < whole
         else "measured",
-        "processor_seconds_at_50000": seconds,
-        "added_memory_bytes_at_50000": added,
+        "processor_seconds_at_50000": run["processor_seconds"] * (whole / n) ** power,
+        "memory_run": begun(name, whole, d) if n < whole else run,
     }

@@ -43,7 +43,7 @@ def jpeg(images: Tensor, quality: float, rng: torch.Generator) -> Tensor:
 
 def shuffle(images: Tensor, swaps: float, rng: torch.Generator) -> Tensor:
     """Cut into 4 x 4 tiles, so many of which change places: texture stays, layout goes."""
-    n, c, h, w = images.shape
+    n, _, h, w = images.shape
     tiles = functional.unfold(images.float(), (h // 4, w // 4), stride=(h // 4, w // 4))
     order = torch.arange(16).repeat(n, 1)
     for i in range(n):

@@ -60,25 +60,6 @@ def test_whole_set_equals_torchmetrics_and_torch_fidelity(offset: float) -> None
     assert close(value, float(oracle))
 
 
-def test_subsets_of_everything_are_the_whole_set() -> None:
-    a, b = normal(60, 8, 0), normal(60, 8, 1) + 0.2
-    generator = torch.Generator().manual_seed(0)
-    whole = kernel_distance(a, b)
-    subsets = kernel_distance(a, b, subset_size=60, subsets=3, generator=generator)
-    assert close(subsets.value, whole.value)
-    assert subsets.subset_deviation == pytest.approx(0.0, abs=1e-12)
-    assert subsets.standard_error == whole.standard_error
-    smaller = [
-        kernel_distance(a, b, subset_size=20, subsets=100, generator=generator.manual_seed(7))
-        for _ in range(2)
-    ]
-    assert smaller[0] == smaller[1]
-    assert smaller[0].protocol == "100 subsets of 20"
-    assert "subsets" in str(smaller[0])
-    # Equal expectation: the mean of 100 subsets scatters around the whole-set value.
-    assert abs(smaller[0].value - whole.value) < 4 * smaller[0].subset_deviation / 100**0.5
-
-
 def test_exact_distance_of_gaussians_against_quadrature() -> None:
     # One dimension: E k(x, y) by Gauss-Hermite quadrature, exact for polynomials.
     nodes, weights = np.polynomial.hermite_e.hermegauss(8)
@@ -163,7 +144,7 @@ def test_paired_difference_covers_and_is_sharper() -> None:
     assert np.mean(paired) == pytest.approx(np.std(values), rel=0.35)
     assert np.mean(paired) < 0.8 * np.mean(separate)
     assert result.verdict == "a"
-    assert "closer: a" in str(result)
+    assert "standard_error" in str(result)
     assert paired_kernel_difference(real, b, a).verdict == "b"
 
 
@@ -186,20 +167,7 @@ def test_a_set_with_itself_as_second_sample() -> None:
 def test_float32_and_arrays_are_computed_in_float64() -> None:
     a, b = normal(40, 16, 0).float(), normal(40, 16, 1).float() + 0.1
     exact = kernel_distance(a.double(), b.double())
-    assert repr(kernel_distance(a.numpy(), b)) == repr(exact)  # nan != nan from Python 3.13 on
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"subset_size": 10}, "generator"),
-        ({"subset_size": 99, "generator": torch.Generator()}, "between 2 and 20"),
-        ({"subset_size": 5, "subsets": 0, "generator": torch.Generator()}, "cannot be drawn"),
-    ],
-)
-def test_bad_options_get_a_sentence(arguments: dict, words: str) -> None:
-    with pytest.raises(GanBookError, match=words):
-        kernel_distance(normal(20, 3, 0), normal(30, 3, 1), **arguments)
+    assert kernel_distance(a.numpy(), b) == exact
 
 
 def test_bad_shapes_get_a_sentence() -> None:

@@ -109,5 +109,5 @@ def test_lines_name_their_counts() -> None:
         precision_recall(normal(10, 2, 0), normal(12, 2, 1)),
         density_coverage(normal(10, 2, 0), normal(12, 2, 1)),
     ):
-        assert "n = 10 real, 12 generated" in str(result)
+        assert "n_real 10, n_generated 12" in str(result)
         assert "\n" not in str(result)
