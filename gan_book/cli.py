@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 
 import gan_book
-from gan_book.cli_evaluate import evaluate
-from gan_book.cli_guard import complain, duration, guarded, say
-from gan_book.errors import GanBookError
-
-if TYPE_CHECKING:
-    from gan_book.model import Model
+from gan_book.cli_guard import complain, guarded, say
+from gan_book.errors import need
 
 LARGEST_SEED = 2**31 - 2
 LARGEST_GRID = 4096
@@ -34,8 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Device = Literal["auto", "cpu", "cuda"]
-DEVICE = typer.Option("--device", help="Where to compute; auto is CUDA where there is one.")
+WHERE = "Where to compute; auto is CUDA where there is one."
+Device = Annotated[Literal["auto", "cpu", "cuda"], Option(help=WHERE)]
 
 
 def version(wanted: bool) -> None:
@@ -49,9 +46,7 @@ def version(wanted: bool) -> None:
 def options(
     _: Annotated[
         bool,
-        typer.Option(
-            "--version", help="Print the version and stop.", callback=version, is_eager=True
-        ),
+        Option("--version", help="Print the version and stop.", callback=version, is_eager=True),
     ] = False,
 ) -> None:
     """Options that stand before the command."""
@@ -61,180 +56,126 @@ def options(
 @guarded
 def train(
     source: Annotated[
-        str, typer.Argument(help="A folder of pictures, a zip of one, or a name such as atelier.")
+        str, Argument(help="A folder of pictures, a zip of one, or a name such as atelier.")
     ],
-    out: Annotated[str | None, typer.Option("--out", help="The run folder to write.")] = None,
+    out: Annotated[str | None, Option(help="The run folder to write.")] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
-            "--recipe", help="A name from `gan-book recipes`, or a .toml file. [default: small-32]"
-        ),
+        Option(help="A name from `gan-book recipes`, or a .toml file. [default: small-32]"),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(
-            "--steps",
-            min=1,
-            help="Stop after this many steps in total. [default: the recipe's end]",
-        ),
+        Option(min=1, help="Stop after this many steps in total. [default: the recipe's end]"),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="[default: 0]")
-    ] = None,
-    device: Annotated[Device, DEVICE] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    init: Annotated[
-        str | None, typer.Option("--init", help="Start from the weights of this model or run.")
-    ] = None,
+    seed: Annotated[int | None, Option(min=0, max=LARGEST_SEED, help="[default: 0]")] = None,
+    device: Device = "auto",
+    resume: Annotated[bool, Option("--resume", help="Go on with the run in --out.")] = False,
+    init: Annotated[str | None, Option(help="Start from the weights of this model or run.")] = None,
     holdout: Annotated[
         str | None,
-        typer.Option(
-            "--holdout",
+        Option(
             help="Pictures to set aside: auto (64 or 10 %), a count, a share such as 0.1, or 0. "
-            "[default: auto]",
+            "[default: auto]"
         ),
     ] = None,
     select: Annotated[
         bool | None,
-        typer.Option(
-            "--select/--no-select",
+        Option(
             help="Keep the generator that is best on held-out pictures, and stop where training "
-            "pictures are copied. [default: where enough are held out]",
+            "pictures are copied. [default: where enough are held out]"
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a setting of the recipe; can be repeated."
-        ),
+        Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; repeatable."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the run would be and cost; write nothing.")
+        bool, Option("--dry-run", help="Say what the run would be and cost; write nothing.")
     ] = False,
     download: Annotated[
-        bool, typer.Option("--download", help="Allow the download of a named set.")
+        bool, Option("--download", help="Allow the download of a named set.")
     ] = False,
 ) -> None:
     """Train a generator on SOURCE and write a run folder."""
     from gan_book import cli_train as parts
 
-    if resume and init is not None:
-        raise GanBookError(
-            "--resume goes on with a run and --init starts a new one; give only one of them."
-        )
-    aside = None if holdout is None else parts.parse_holdout(holdout)
+    need(
+        not resume or init is None,
+        "--resume goes on with a run and --init starts a new one; give only one of them.",
+    )
+    need(out or dry_run, "Say where the run shall be written: --out RUN.")
     folder = None if out is None else Path(out)
-    if not dry_run:
-        if folder is None:
-            raise GanBookError("Say where the run shall be written: --out RUN.")
+    if folder and not dry_run:
         parts.check_folder(folder, source, resume)
     chosen = parts.choose_recipe(recipe, folder if resume else None, settings or [])
     if seed is None:
         seed = parts.seed_of(folder if resume else None)
     images = parts.load(source, chosen, download)
     parts.report(images, None if dry_run else folder)
-    if dry_run:
-        parts.forecast(chosen, images, device, seed, "auto" if aside is None else aside)
+    if folder is None or dry_run:
+        parts.forecast(chosen, images, device, seed, holdout or "auto")
         return
-    assert folder is not None
-    if select is None and not (folder / "data.json").exists():
-        select = parts.can_select(images, "auto" if aside is None else aside)
+    if select is None and not (folder / "recipe.json").exists():
+        select = parts.can_select(images, holdout or "auto")
     run = gan_book.train(
-        chosen,
-        images,
-        folder,
-        steps=steps,
-        seed=seed,
-        device=device,
-        resume=resume,
-        init=init,
-        holdout=aside,
-        select=select,
-    )
-    say(
-        f"Trained to step {run.steps:,} of {chosen.total_steps:,} ({run.images_seen:,} images "
-        "seen)."
-    )
-    if run.log:
-        last = run.log[-1]
-        say(
-            f"{last['images_per_second']:,.0f} images/s; {duration(last['seconds'])} of training "
-            "in all."
-        )
-    say(
-        f"The generator is in {folder / 'generator.safetensors'}, grids are in "
-        f"{folder / 'samples'}."
-    )
-    parts.tell_best(folder)
-    say(f"Draw from it: gan-book sample {folder} --n 64 --out grid.png")
-    if run.steps < chosen.total_steps:
-        say("Go on to the recipe's end: the same command with --resume and without --steps.")
+        chosen, images, folder, steps=steps, seed=seed, device=device, resume=resume, init=init,
+        holdout=holdout, select=select,
+    )  # fmt: skip
+    parts.tell(run, folder)
 
 
 @app.command()
 @guarded
 def sample(
     run: Annotated[
-        str, typer.Argument(help="A run folder, a model folder, or the name of a shipped model.")
+        str, Argument(help="A run folder, a model folder, or the name of a shipped model.")
     ],
-    n: Annotated[int, typer.Option("--n", min=1, max=100_000, help="How many pictures.")] = 64,
+    n: Annotated[int, Option(min=1, max=100_000, help="How many pictures.")] = 64,
     seed: Annotated[
-        int,
-        typer.Option("--seed", min=0, max=LARGEST_SEED, help="The same seed, the same pictures."),
+        int, Option(min=0, max=LARGEST_SEED, help="The same seed, the same pictures.")
     ] = 0,
-    out: Annotated[str | None, typer.Option("--out", help="Write one grid, a .png.")] = None,
+    out: Annotated[str | None, Option(help="Write one grid, a .png.")] = None,
     folder: Annotated[
-        str | None, typer.Option("--folder", help="Write single pictures into this new folder.")
+        str | None, Option(help="Write single pictures into this new folder.")
     ] = None,
     label: Annotated[
-        int | None,
-        typer.Option("--label", min=0, help="The class to draw, for conditional models."),
+        int | None, Option(min=0, help="The class to draw, for conditional models.")
     ] = None,
-    columns: Annotated[
-        int | None, typer.Option("--columns", min=1, max=1000, help="Columns of the grid.")
-    ] = None,
-    scale: Annotated[
-        int | None, typer.Option("--scale", min=1, max=64, help="Enlargement in the grid.")
-    ] = None,
-    device: Annotated[Device, DEVICE] = "auto",
+    columns: Annotated[int | None, Option(min=1, max=1000, help="Columns of the grid.")] = None,
+    scale: Annotated[int | None, Option(min=1, max=64, help="Enlargement in the grid.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Draw pictures from a trained generator."""
-    if out is None and folder is None:
-        raise GanBookError(
-            "Say where the pictures shall go: --out grid.png, --folder DIR, or both."
+    need(out or folder, "Say where the pictures shall go: --out grid.png, --folder DIR, or both.")
+    if out is not None:
+        need(
+            Path(out).suffix.lower() == ".png" and not Path(out).is_dir(),
+            f"--out is a file with a name that ends in .png, not {out!r}; --folder takes single "
+            "pictures.",
         )
-    if out is not None and Path(out).is_dir():
-        raise GanBookError(
-            f"{out} is a folder; --out is a file, and --folder takes single pictures."
+        need(
+            n <= LARGEST_GRID,
+            f"A grid has at most {LARGEST_GRID:,} pictures, not {n:,}; use --folder DIR instead.",
         )
-    if out is not None and Path(out).suffix.lower() != ".png":
-        raise GanBookError(f"A grid is saved as PNG: give a name that ends in .png, not {out!r}.")
-    if out is not None and n > LARGEST_GRID:
-        raise GanBookError(
-            f"A grid has at most {LARGEST_GRID:,} pictures, not {n:,}; use --folder DIR instead "
-            "of --out."
-        )
-    if (
-        folder is not None
-        and Path(folder).exists()
-        and (not Path(folder).is_dir() or any(Path(folder).iterdir()))
-    ):
-        raise GanBookError(
+    if folder is not None and Path(folder).exists():
+        need(
+            Path(folder).is_dir() and not any(Path(folder).iterdir()),
             f"{folder} exists and is not an empty folder; give --folder a new one, so that "
-            "nothing is lost."
+            "nothing is lost.",
         )
-    model = open_model(run, device)
+    is_run = (Path(run) / "recipe.json").exists()
+    model = (gan_book.load_run if is_run else gan_book.load_model)(run, device)
     made = model.recipe
-    if made.points:
-        raise GanBookError(
-            f"{run} makes points in the plane, not pictures; in Python, load_run(...).sample "
-            "gives them."
-        )
-    if n * made.channels * math.prod(made.size) > LARGEST_SAMPLE:
-        raise GanBookError(
-            f"{n:,} pictures of this size do not fit into memory; draw fewer for each of several "
-            "seeds."
-        )
+    need(
+        not made.points,
+        f"{run} makes points in the plane, not pictures; in Python, load_run(...).sample gives "
+        "them.",
+    )
+    need(
+        n * made.channels * math.prod(made.size) <= LARGEST_SAMPLE,
+        f"{n:,} pictures of this size do not fit into memory; draw fewer for each of several "
+        "seeds.",
+    )
     pictures = model.sample(n, seed=seed, labels=label)  # (n, C, H, W)
     facts: dict[str, object] = {"recipe": made.name, "model": Path(run).name, "n": n, "seed": seed}
     if label is not None:
@@ -249,13 +190,6 @@ def sample(
         say(f"{n:,} pictures in {out}")
 
 
-def open_model(place: str, device: str) -> Model:
-    """The generator of a run folder, of a model folder or of a shipped model."""
-    if (Path(place) / "recipe.json").exists():
-        return gan_book.load_run(place, device)
-    return gan_book.load_model(place, device)
-
-
 def write_pictures(pictures: Any, folder: Path) -> None:
     """Each picture as ``000000.png``, ``000001.png``, ... in ``folder``."""
     from PIL import Image
@@ -263,12 +197,44 @@ def write_pictures(pictures: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for i, picture in enumerate(pictures):
         array = picture.permute(1, 2, 0).contiguous().numpy()  # (H, W, C)
-        Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(
-            folder / f"{i:06d}.png"
-        )
+        array = array[..., 0] if array.shape[-1] == 1 else array
+        Image.fromarray(array).save(folder / f"{i:06d}.png")
 
 
-app.command()(evaluate)
+@app.command()
+@guarded
+def evaluate(
+    run: Annotated[
+        str, Argument(help="A run folder, a model folder, or the name of a shipped model.")
+    ],
+    images: Annotated[
+        str | None, Option(help="The pictures it was trained on. [default: as the run names them]")
+    ] = None,
+    n: Annotated[
+        int | None, Option(help="Pictures in each row. [default: 1000, or as many as there are]")
+    ] = None,
+    seed: Annotated[int, Option(help="Another seed draws other pictures.")] = 0,
+    extractor: Annotated[
+        Literal["gan-book-1", "inception", "dinov2"],
+        Option(help="gan-book-1, or inception or dinov2, which are downloaded once."),
+    ] = "gan-book-1",
+    device: Device = "auto",
+    out: Annotated[
+        str | None, Option(help="Write the numbers as JSON here. [default: into the run]")
+    ] = None,
+) -> None:
+    """Measure RUN against pictures that it was not trained on: quality, variety, copies."""
+    from gan_book.measuring import evaluate as measure
+
+    need(
+        out is None or (Path(out).suffix == ".json" and not Path(out).is_dir()),
+        f"The numbers are written as JSON: give --out a name that ends in .json, not {out!r}.",
+    )
+    complain("Drawing and measuring; the first time may take a minute or two on a CPU.")
+    size = "auto" if n is None else n
+    report = measure(run, images, n=size, seed=seed, extractor=extractor, device=device, out=out)
+    for line in str(report).splitlines():
+        say(line)
 
 
 @app.command()
@@ -281,10 +247,9 @@ def recipes() -> None:
     for r in shipped():
         makes = "points" if r.points else f"{r.size[1]}x{r.size[0]}"
         rows.append((r.name, makes, r.loss, f"{r.total_images:,}", r.summary))
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    for row in rows:
-        cells = [f"{row[i]:>{w}}" if i == 3 else f"{row[i]:<{w}}" for i, w in enumerate(widths)]
-        say("  ".join([*cells, row[4]]))
+    a, b, c, d, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    for name, makes, loss, images, purpose in rows:
+        say(f"{name:<{a}}  {makes:<{b}}  {loss:<{c}}  {images:>{d}}  {purpose}")
     say()
     say("Use one with: gan-book train SOURCE --recipe NAME --out RUN")
 

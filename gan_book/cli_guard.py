@@ -75,26 +75,18 @@ def size(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
-def saved_step(folder: Path | None) -> int | None:
-    """The step of the newest checkpoint in a run folder, by its name; None if there is none."""
+def how_to_go_on(folder: Path | None) -> str:
+    """What is saved in the run folder, and the command that goes on with it."""
     if folder is None:
-        return None
+        return ""
     from gan_book.checkpoints import checkpoint_files
 
     found = checkpoint_files(folder / "checkpoints")
-    return int(found[-1].stem.removeprefix("step-")) if found else None
-
-
-def how_to_go_on(folder: Path | None) -> str:
-    """What is saved in the run folder, and the command that goes on with it."""
-    step = saved_step(folder)
-    if folder is None:
-        return ""
-    if step is None:
+    if not found:
         return f" No checkpoint has been saved in {folder} yet; with --resume it begins again."
+    step = int(found[-1].stem.removeprefix("step-"))
     words = ["gan-book", *sys.argv[1:]]
-    if "--resume" not in words:
-        words.append("--resume")
+    words += [] if "--resume" in words else ["--resume"]
     return f" Everything up to step {step} is saved in {folder}; go on with: {shlex.join(words)}"
 
 

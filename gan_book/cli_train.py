@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,23 +20,6 @@ RUN_PARTS = {
     "checkpoints", "samples", "best", "data.json", "recipe.json", "environment.json", "log.jsonl",
     "best.json",
 }  # fmt: skip
-
-
-def parse_holdout(text: str) -> str | float | int:
-    """``auto``, a count or a share; a sentence for anything else."""
-    if text == "auto":
-        return text
-    value: float = -1
-    with suppress(ValueError):
-        value = int(text)
-    if value < 0:
-        with suppress(ValueError):
-            value = float(text)
-    need(
-        0 <= value < 1 or (isinstance(value, int) and 0 <= value <= 10**9),
-        f"--holdout is auto, a count such as 100, or a share from 0 to below 1, not {text!r}.",
-    )
-    return value
 
 
 def check_folder(folder: Path, source: str, resume: bool) -> None:
@@ -103,17 +85,28 @@ def seed_of(folder: Path | None) -> int:
     return value if isinstance(value, int) else 0
 
 
-def can_select(images: Any, aside: str | float | int) -> bool:
+def can_select(images: Any, aside: str) -> bool:
     """Whether enough pictures would be held out to choose the best checkpoint on them."""
     from gan_book.selection import LEAST
 
     return hasattr(images, "split") and len(images.split(aside, seed=0).validation) >= LEAST
 
 
-def tell_best(folder: Path) -> None:
-    """Where the best generator of the run is, if it has one."""
+def tell(run: Any, folder: Path) -> None:
+    """What was trained, how fast, where it is, and what can be done next."""
+    total = run.recipe.total_steps
+    say(f"Trained to step {run.steps:,} of {total:,} ({run.images_seen:,} images seen).")
+    if run.log:
+        last = run.log[-1]
+        speed, spent = last["images_per_second"], duration(last["seconds"])
+        say(f"{speed:,.0f} images/s; {spent} of training in all.")
+    where = folder / "generator.safetensors"
+    say(f"The generator is in {where}, grids are in {folder / 'samples'}.")
     if (folder / "best" / "generator.safetensors").exists():
         say(f"The best on held-out pictures is in {folder / 'best'}, its history in best.json.")
+    say(f"Draw from it: gan-book sample {folder} --n 64 --out grid.png")
+    if run.steps < total:
+        say("Go on to the recipe's end: the same command with --resume and without --steps.")
 
 
 def load(source: str, chosen: Recipe, download: bool) -> Any:
@@ -150,7 +143,7 @@ def report(images: Any, folder: Path | None) -> None:
         say(rest + (f"; the whole list will be in {folder / 'data.json'}" if folder else ""))
 
 
-def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str | float | int) -> None:
+def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) -> None:
     """Print what a run would be: networks, memory, pictures, speed, time to the end."""
     from gan_book.data.batches import Batches
     from gan_book.probe import dry_run
@@ -158,24 +151,23 @@ def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str | f
 
     place = resolve_device(device)
     split = images.split(aside, seed=0) if hasattr(images, "split") else None
-    train_on = None if split is None else split.train
-    batches = Batches(
-        images, train_on, chosen.batch_size, seed=seed, device=place, flip=chosen.flip
-    )
-    found = dry_run(chosen, images, place, batches)
+    train = None if split is None else split.train
+    batches = Batches(images, train, chosen.batch_size, seed=seed, device=place, flip=chosen.flip)
+    found = dry_run(chosen, batches)
     rows = {"recipe": f"{chosen.name}: {chosen.summary}"}
     if split is not None:
+        refused = len(images.report.refused) if images.report else 0
         rows["pictures"] = (
-            f"{found.kept:,} kept, {found.refused:,} refused; {len(split.train):,} to train on, "
+            f"{len(images):,} kept, {refused:,} refused; {len(split.train):,} to train on, "
             f"{len(split.held_out):,} held out"
         )
     memory = f"{size(found.memory_bytes)} at most so far"
     rows |= {
         "parameters": f"{found.parameters_g:,} in G, {found.parameters_d:,} in D",
-        "device": f"{found.device}, {found.precision}",
+        "device": f"{place}, {found.precision}",
         "memory": memory if found.memory_bytes else "not measured here",
         "speed": f"{found.images_per_second:,.0f} images/s in a short probe",
-        "to the end": f"{found.total_images:,} images, {chosen.total_steps:,} steps, about "
+        "to the end": f"{chosen.total_images:,} images, {chosen.total_steps:,} steps, about "
         f"{duration(found.seconds_to_end)}",
     }
     for name, text in rows.items():

@@ -50,24 +50,21 @@ class Finding(NamedTuple):
 def examine() -> list[Finding]:
     """Look at everything; each check that fails by itself becomes a note, never a traceback."""
     found: list[Finding] = []
-    for check in (python, pytorch, gpu, processor, bf16, compiler, packages, disk, cache, browser):
+    for check in (python, pytorch, gpu, processor, bf16, compiler, packages, disk, cache, hosts):
         try:
             found.extend(check())
         except Exception as error:  # noqa: BLE001 (a doctor reports what it cannot examine)
             text = f"could not be examined ({type(error).__name__}: {error})"
             found.append(Finding("note", check.__name__, text))
-    return [*found, *hosts()]
+    return found
 
 
 def python() -> Iterator[Finding]:
-    """Python 3.11 or later."""
+    """Python 3.11 to 3.13 (an older one cannot install the package)."""
     name = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    if sys.version_info < (3, 11):  # noqa: UP036 (a copy run without installing it)
-        yield Finding("missing", "Python", f"{name}; install Python 3.11, 3.12 or 3.13", True)
-    elif sys.version_info >= (3, 14):
-        yield Finding("note", "Python", f"{name}; tested with 3.11, 3.12 and 3.13")
-    else:
-        yield Finding("OK", "Python", name)
+    new = sys.version_info >= (3, 14)
+    name += "; tested with 3.11, 3.12 and 3.13" if new else ""
+    yield Finding("note" if new else "OK", "Python", name)
 
 
 def pytorch() -> Iterator[Finding]:
@@ -215,20 +212,10 @@ def cache() -> Iterator[Finding]:
         yield Finding("OK", "cache", f"{folder} can be written")
 
 
-def browser() -> Iterator[Finding]:
-    """Node and Chromium: only for building and testing the book's live figures."""
-    programs = {"Node": ("node",), "Chromium": ("chromium", "chromium-browser", "google-chrome")}
-    for name, commands in programs.items():
-        found = any(map(shutil.which, commands))
-        text = "is here" if found else "not found; needed only to build the book's live figures"
-        yield Finding("OK" if found else "note", name, text)
-
-
-def hosts() -> list[Finding]:
+def hosts() -> Iterator[Finding]:
     """Colab and Kaggle: what is particular about them."""
     if "COLAB_RELEASE_TAG" in os.environ or "COLAB_GPU" in os.environ:
         text = "files vanish with the machine: mount Drive, --out /content/drive/MyDrive/run"
-        return [Finding("note", "Colab", text)]
-    if "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
-        return [Finding("note", "Kaggle", "only /kaggle/working is kept; write runs there")]
-    return []
+        yield Finding("note", "Colab", text)
+    elif "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
+        yield Finding("note", "Kaggle", "only /kaggle/working is kept; write runs there")

@@ -95,12 +95,8 @@ class Journal:
         if not self.folder:
             return
         tensors, meta = capture(state, self.kept)
-        meta |= {
-            "seconds": self.elapsed(),
-            "precision": self.precision,
-            "environment": self.environment,
-        }
-        meta["recipe"] = state.recipe.to_dict()
+        meta |= {"seconds": self.elapsed(), "precision": self.precision}
+        meta |= {"environment": self.environment, "recipe": state.recipe.to_dict()}
         path = files.checkpoint_path(self.folder / "checkpoints", state.step)
         files.save_tensors(path, tensors, meta)
         files.save_tensors(
@@ -223,8 +219,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
                 entry = json.loads(line)
             except ValueError:
                 continue  # only a torn line can fail to parse, and its step is trained again
-            if isinstance(entry, dict) and all(
-                type(entry.get(k)) is int for k in ("step", "images")
-            ):
+            counts = ("step", "images")
+            if isinstance(entry, dict) and all(type(entry.get(key)) is int for key in counts):
                 entries.append(entry)
     return entries

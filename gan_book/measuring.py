@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -182,7 +183,10 @@ def evaluate(
     report = Evaluation(rows, pairs[0], pairs[1], copies, modes, facts, tuple(notes))
     path = Path(out) if out is not None else folder and folder / "evaluation.json"
     if path:
-        files.write_json(path, report.to_dict())
+        try:
+            files.write_json(path, report.to_dict())
+        except OSError as error:  # minutes of measuring are not thrown away for it
+            warnings.warn(f"{path} cannot be written ({error.strerror}).", stacklevel=2)
     return report
 
 
@@ -275,22 +279,28 @@ def _is_atelier(pictures: ImageSet) -> bool:
 
 def _kin(pictures: ImageSet) -> Kin | None:
     """Seed, styles and palettes of Atelier pictures with equal shares, which can be painted on."""
+    from .data.atelier import ATELIER_VERSION, painting
     from .data.atelier.dice import keys_for
-    from .data.atelier.studio import ATELIER_VERSION, assign
+    from .data.atelier.studio import assign
 
-    found = [re.fullmatch(r"atelier-v(\d+)-seed(-?\d+)-(\d+)", i) for i in pictures.ids]
-    told = [tuple(map(int, one.groups())) for one in found if one]
-    if not _is_atelier(pictures) or not told or len(told) < len(found):
+    pattern = rf"(atelier-v{ATELIER_VERSION}-seed(-?\d+))-(\d+)"
+    told = [one for one in (re.fullmatch(pattern, i) for i in pictures.ids) if one]
+    alike = len(told) == len(pictures) and len({one[1] for one in told}) == 1
+    if not _is_atelier(pictures) or not alike or min(pictures.size) < 8:
         return None
+    seed, index = int(told[0][2]), [int(one[3]) for one in told]
     styles, palettes = (pictures.attribute_names[key] for key in ("style", "palette"))
-    version, seed = told[0][:2]
-    if version != ATELIER_VERSION or any(one[:2] != (version, seed) for one in told):
-        return None
-    keys = keys_for(version, seed, np.array([one[2] for one in told]))
-    label, tint = assign(keys, [1] * len(styles), len(palettes))
-    fits = np.array_equal(label, pictures.attributes["style"].numpy())
-    fits = fits and np.array_equal(tint, pictures.attributes["palette"].numpy())
-    return (seed, tuple(styles), tuple(palettes)) if fits else None
+    keys = keys_for(ATELIER_VERSION, seed, np.array(index))
+    drawn = assign(keys, [1] * len(styles), len(palettes))  # styles (N,), palettes (N,)
+    for key, found in zip(("style", "palette"), drawn, strict=True):
+        if not np.array_equal(found, pictures.attributes[key].numpy()):
+            return None
+    # painted at another size and then resized, or changed, they are no longer of its kind
+    first = styles[drawn[0][0]], palettes[drawn[1][0]]
+    again = ImageSet(painting(*first, seed=seed, size=pictures.size, index=index[0])[None])
+    again = load_images(again, pictures.size, channels=pictures.channels)
+    same = torch.equal(again.images[0], pictures.images[0])
+    return (seed, tuple(styles), tuple(palettes)) if same else None
 
 
 def _fresh_seed(kin: Kin, which: int) -> int:

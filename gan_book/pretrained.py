@@ -8,6 +8,7 @@ different extractors are never comparable.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import socket
 import sys
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def pretrained(name: str, device: torch.device) -> PretrainedExtractor:
     """
     about = NETWORKS[name]
     try:
-        from torch_fidelity.utils import create_feature_extractor as create
+        create = importlib.import_module("torch_fidelity.utils").create_feature_extractor
     except ImportError as error:
         raise GanBookError(
             f"The extractor '{name}' needs the package torch-fidelity, 0.4 or newer ({error}); "
@@ -122,11 +123,12 @@ def pretrained(name: str, device: torch.device) -> PretrainedExtractor:
         net = create(network, [about.layer], cuda=False, verbose=False, **own)
     except GanBookError:
         raise
-    except (OSError, HTTPException, RuntimeError, ImportError, AttributeError) as error:
+    except (OSError, HTTPException, RuntimeError, ImportError, AttributeError, ValueError) as error:
         why = " ".join(str(error).split())[:160]
         raise GanBookError(
             f"The extractor {about.id} is not on this machine and cannot be fetched ({why}); try "
-            "again where there is a network, or use gan-book-1, which needs none."
+            "again where there is a network and torch-fidelity 0.4 or newer, or use gan-book-1, "
+            "which needs none."
         ) from None
     finally:
         socket.setdefaulttimeout(before)

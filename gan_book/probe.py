@@ -23,17 +23,12 @@ GAIN_NEEDED = 1.15  # bf16 must be this much faster than fp32 before a recipe gi
 class DryRun:
     """What a run would be and cost: counts, bytes, images per second, seconds to its end."""
 
-    recipe: str
-    device: str
     precision: str
     parameters_g: int
     parameters_d: int
     memory_bytes: int  # peak: of the GPU's allocator, or of this process on a CPU
-    kept: int
-    refused: int
     images_per_second: float
     seconds_to_end: float
-    total_images: int
 
 
 def seconds_per_step(state: TrainingState, seconds: float = 3.0, at_least: int = 3) -> float:
@@ -91,28 +86,18 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def dry_run(
-    recipe: Recipe, images: ImageSet, device: torch.device, batches: Batches, seconds: float = 3.0
-) -> DryRun:
-    """Start a training, measure a few steps, throw it away."""
-    precision = choose_precision(recipe, device)
+def dry_run(recipe: Recipe, batches: Batches, seconds: float = 3.0) -> DryRun:
+    """Start a training on the device of the batches, measure a few steps, throw it away."""
+    device = batches.device
+    precision, alone = choose_precision(recipe, device), Processes(0, 1, device)
     with machine_settings(recipe):
-        state = start_training(
-            recipe, batches, Processes(0, 1, device), seed=0, precision=precision
-        )
-        step = seconds_per_step(state, seconds)
-    speed = recipe.images_per_step / step
-    report = images.report if isinstance(images, ImageSet) else None
+        state = start_training(recipe, batches, alone, seed=0, precision=precision)
+        speed = recipe.images_per_step / seconds_per_step(state, seconds)
     return DryRun(
-        recipe=recipe.name,
-        device=str(device),
-        precision=precision,
-        parameters_g=count_parameters(state.generator),
-        parameters_d=count_parameters(state.discriminator),
-        memory_bytes=peak_memory(device),
-        kept=len(images) if isinstance(images, ImageSet) else 0,
-        refused=len(report.refused) if report else 0,
-        images_per_second=speed,
-        seconds_to_end=recipe.total_images / speed,
-        total_images=recipe.total_images,
+        precision,
+        count_parameters(state.generator),
+        count_parameters(state.discriminator),
+        peak_memory(device),
+        speed,
+        recipe.total_images / speed,
     )

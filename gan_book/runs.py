@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,7 @@ from .control import Controlled
 from .data.batches import Batches
 from .data.imageset import ImageSet, Split
 from .errors import GanBookError, need
-from .journal import (
-    Every,
-    Interrupt,
-    Journal,
-    Progress,
-    StopTraining,
-    only_one,
-    read_log,
-)
+from .journal import Every, Interrupt, Journal, Progress, StopTraining, only_one, read_log
 from .model import Model, load_generator, load_model, samples
 from .processes import Processes, resolve_device, start_processes
 from .recipes import Recipe, recipe
@@ -44,6 +37,8 @@ from .training import (
     run_steps,
     start_training,
 )
+
+HELD_OUT = ("held_out", "validation", "test")
 
 
 class Run(Model):
@@ -131,10 +126,10 @@ def train(
     need(until >= 1, f"steps must be at least 1, not {steps}.")
     need(folder or not select, "select needs a run folder; give out=.")
     processes = start_processes(device)
-    with machine_settings(chosen), ExitStack() as lock:
+    with machine_settings(chosen), ExitStack() as stack:
         begun = folder is not None and (folder / "recipe.json").exists()
         if folder and begun and resume and processes.is_main:
-            lock.enter_context(only_one(folder))
+            stack.enter_context(only_one(folder))
         holdout = recorded(folder, "holdout", "auto", resume) if holdout is None else holdout
         select = recorded(folder, "select", False, resume) if select is None else select
         images = prepare_images(chosen, images, progress=progress and processes.is_main)
@@ -144,23 +139,16 @@ def train(
             callbacks = [*callbacks, BestCheckpoint(images, split)]
         kept: list[Any] = [callback for callback in callbacks if hasattr(callback, "begin")]
         saved = _look(folder, chosen, facts, resume)
-        precision = (
-            saved[1].get("precision", "fp32")
-            if saved
-            else choose_precision(chosen, processes.device)
-        )
+        if saved:
+            precision = saved[1].get("precision", "fp32")
+        else:
+            precision = choose_precision(chosen, processes.device)
         if not processes.agree(precision == "bf16"):  # each has measured for itself
             precision = "fp32"
         batches = Batches(
-            images,
-            None if split is None else split.train,
-            chosen.batch_size,
-            seed=seed,
-            device=processes.device,
-            rank=processes.rank,
-            world=processes.world,
-            flip=chosen.flip,
-        )
+            images, None if split is None else split.train, chosen.batch_size, seed=seed,
+            device=processes.device, rank=processes.rank, world=processes.world, flip=chosen.flip,
+        )  # fmt: skip
         state = start_training(chosen, batches, processes, seed=seed, precision=precision)
         adapting = [] if state.controller is None else [Controlled(state, images, split)]
         seconds = 0.0
@@ -173,8 +161,7 @@ def train(
         elif init is not None:
             start_from(state, init)
         if folder and not begun:  # nothing is written before all of this fits
-            _begin(folder, chosen, facts, processes, lock)
-        watchers: list[Any] = []
+            _begin(folder, chosen, facts, processes, stack)
         try:
             journal = Journal(folder if processes.is_main else None, state, precision, kept)
             journal.go_on(state, seconds)
@@ -184,7 +171,9 @@ def train(
                 tensors, meta = saved or ({}, {})
                 own = files.under(tensors, callback.name), meta.get(callback.name)
                 callback.begin(state, journal.folder, *own)
-            watchers += _callbacks(state, journal, [*adapting, *callbacks], until, progress)
+            watchers = _callbacks(state, journal, [*adapting, *callbacks])
+            if progress and processes.is_main:
+                watchers.append(stack.enter_context(closing(Progress(state, until))))
             with Interrupt(state) as interrupt:
                 try:
                     run_steps(state, until, [*watchers, interrupt])
@@ -200,9 +189,6 @@ def train(
                 f"Training stopped at step {state.step}: {error.strerror or error}. The last "
                 "checkpoint is kept; go on with --resume (resume=True) once that is mended."
             ) from error
-        finally:
-            for watcher in watchers:
-                getattr(watcher, "close", lambda: None)()
     processes.wait()
     return Run(state.average, chosen, journal.log, journal.environment, folder, split)
 
@@ -237,32 +223,23 @@ def prepare_images(chosen: Recipe, images: Any, progress: bool = True) -> Any:
     return images
 
 
-class SampleGrids:
-    """Grids of 64 pictures from fixed latents, ``samples/<images seen>.png``; none for points."""
+def save_samples(folder: Path, state: TrainingState) -> None:
+    """A grid of 64 pictures from fixed latents, ``samples/<images seen>.png``; none for points."""
+    if not state.recipe.points:
+        from .plots import save_grid
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "samples"
-
-    def __call__(self, state: TrainingState) -> None:
-        if not state.recipe.points:
-            from .plots import save_grid
-
-            self.folder.mkdir(exist_ok=True)
-            pictures = samples(state.average, state.recipe, 64, seed=0)
-            save_grid(pictures, self.folder / f"{state.images:010d}.png")
+        pictures = samples(state.average, state.recipe, 64, seed=0)
+        save_grid(pictures, folder / "samples" / f"{state.images:010d}.png")
 
 
-def _callbacks(
-    state: TrainingState, journal: Journal, extra: Sequence[Callback], until: int, progress: bool
-) -> list[Any]:
+def _callbacks(state: TrainingState, journal: Journal, extra: Sequence[Callback]) -> list[Any]:
     """What happens after each step, in order; the checkpoint last, so that it holds all of it."""
     chosen = state.recipe
     watchers: list[Any] = [journal.guard, *extra]
     if journal.folder:
-        watchers.append(Every(chosen.steps_of(chosen.sample_every), SampleGrids(journal.folder)))
+        grids = partial(save_samples, journal.folder)
+        watchers.append(Every(chosen.steps_of(chosen.sample_every), grids))
     watchers.append(Every(chosen.steps_of(chosen.checkpoint_every), journal.checkpoint))
-    if progress and state.processes.is_main:
-        watchers.append(Progress(state, until))
     return watchers
 
 
@@ -274,10 +251,8 @@ def _facts(images: Any, split: Split | None, seed: int) -> dict[str, Any]:
         "source": name,
         "fingerprint": images.fingerprint() if isinstance(images, ImageSet) else name,
         "licence": getattr(images, "licence", ""),
-        "held_out": [] if split is None else split.held_out.tolist(),
-        "validation": [] if split is None else split.validation.tolist(),
-        "test": [] if split is None else split.test.tolist(),
-        "train": None if split is None else len(split.train),
+        **{key: getattr(split, key).tolist() if split else [] for key in HELD_OUT},
+        "train": len(split.train) if split else None,
         "report": images.report.to_dict() if getattr(images, "report", None) else None,
     }
 
@@ -303,7 +278,7 @@ def _look(
 
 
 def _begin(
-    folder: Path, chosen: Recipe, facts: dict[str, Any], processes: Processes, lock: ExitStack
+    folder: Path, chosen: Recipe, facts: dict[str, Any], processes: Processes, stack: ExitStack
 ) -> None:
     """Start the folder of a new run, by the main process, after all have looked into it."""
     processes.wait()
@@ -311,7 +286,7 @@ def _begin(
         try:
             for part in ("checkpoints", "samples"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            lock.enter_context(only_one(folder))
+            stack.enter_context(only_one(folder))
             need(not (folder / "recipe.json").exists(), f"Another run has begun in {folder}.")
             files.write_json(folder / "data.json", facts)
             files.write_json(folder / "recipe.json", chosen.to_dict())
@@ -320,20 +295,16 @@ def _begin(
     processes.wait()
 
 
-def load_run(folder: str | Path, device: str = "auto", which: str = "last") -> Run:
-    """Open a run folder: its averaged generator (``which``: "last" or "best"), recipe and log.
+def load_run(folder: str | Path, device: str = "auto") -> Run:
+    """Open a run folder: its averaged generator, recipe and log; its ``best`` is the chosen one.
 
-    Raises ``GanBookError`` when the folder holds no run or no such generator yet.
+    Raises ``GanBookError`` when the folder holds no run or no generator yet.
     """
     folder = Path(folder)
-    need(
-        (folder / "recipe.json").is_file(),
-        f"{folder} holds no run: there is no recipe.json in it.",
-    )
-    need(which in ("last", "best"), f"A run has a 'last' and a 'best' generator, no '{which}'.")
-    path = (folder if which == "last" else folder / "best") / "generator.safetensors"
-    advice = "" if which == "last" else " and select=True"
-    need(path.is_file(), f"{path} is not there yet; train further with --resume{advice}.")
+    is_run = (folder / "recipe.json").is_file()
+    need(is_run, f"{folder} holds no run: there is no recipe.json in it.")
+    path = folder / "generator.safetensors"
+    need(path.is_file(), f"{path} is not there yet; train further with --resume.")
     generator, chosen, _ = load_generator(path, resolve_device(device))
     environment = files.read_json(folder / "environment.json")
     return Run(generator, chosen, read_log(folder), environment, folder)

@@ -134,14 +134,14 @@ class BestCheckpoint:
         Raises ``GanBookError`` where the run has begun to select in another way.
         """
         self.folder = folder
-        self._open(state)
+        self.facts["extractor"] = self._open(state).facts()
         if facts is None:
             return
         need(
             isinstance(facts, dict) and isinstance(facts.get("history"), list),
             "The checkpoint is damaged: what was selected is missing.",
         )
-        for key in ("n", "seed", "validation"):
+        for key in ("n", "seed", "validation", "extractor"):
             need(
                 facts.get(key) == self.facts[key],
                 f"This run selects with {key} = {facts.get(key)}, not {self.facts[key]}; resume "
@@ -158,9 +158,8 @@ class BestCheckpoint:
 
     def __call__(self, state: TrainingState, logs: dict[str, Tensor]) -> None:
         recipe = state.recipe
-        if state.step % recipe.steps_of(self.every or recipe.sample_every) and (
-            state.step != recipe.total_steps
-        ):
+        every = recipe.steps_of(self.every or recipe.sample_every)
+        if state.step % every and state.step != recipe.total_steps:
             return
         # only the main process measures, so the others never ask for a stop
         stop = state.processes.is_main and self.evaluate(state)
@@ -223,12 +222,9 @@ class BestCheckpoint:
         if self.folder is None:
             return
         if self.weights:
-            files.save_tensors(
-                self.folder / "best" / "generator.safetensors",
-                self.weights,
-                {"recipe": state.recipe.to_dict()}
-                | {key: self.facts[key] for key in ("step", "images")},
-            )
+            about = {key: self.facts[key] for key in ("step", "images")}
+            about["recipe"] = state.recipe.to_dict()
+            files.save_tensors(self.folder / "best" / "generator.safetensors", self.weights, about)
         files.write_json(self.folder / "best.json", self.facts)
 
     def _open(self, state: TrainingState) -> Extractor:
@@ -239,11 +235,6 @@ class BestCheckpoint:
 
     def _prepare(self, state: TrainingState, net: Extractor) -> None:
         """Features that every evaluation compares with: of real pictures, and of the best's."""
-        known, self.facts["extractor"] = self.facts["extractor"], net.facts()
-        need(
-            known in (None, self.facts["extractor"]),
-            f"This run selects with the extractor {known}, not {net.facts()}; resume with it.",
-        )
         order = torch.randperm(len(self.split.train), generator=torch.Generator().manual_seed(0))
         some = self.split.train[order[: self.facts["train"]]]
         for index in (self.split.validation, some):

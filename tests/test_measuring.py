@@ -207,8 +207,19 @@ def test_json_round_trip(real, split, tmp_path):
     stored = json.loads(path.read_text(), parse_constant=refuse)
     assert stored == report.to_dict()
     assert stored["rows"][0]["kid"]["value"] == report.rows[0].kid.value
-    assert stored["rows"][0]["kid"]["subset_deviation"] is None  # was NaN
+    odd = dataclasses.replace(report, facts={**report.facts, "nan": float("nan")})
+    assert odd.to_dict()["facts"]["nan"] is None
     assert stored["verdicts"] == list(report.verdicts)
+
+
+def test_a_place_that_cannot_be_written_costs_no_report(real, split, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.warns(UserWarning, match="cannot be written"):
+        report = evaluate(
+            real.images[:30], real, split=split, extractor=StandIn(),
+            out=tmp_path / "file" / "numbers.json",
+        )  # fmt: skip
+    assert len(report.rows) == 4
 
 
 def test_compare_refuses_to_mix(real, split):
@@ -282,6 +293,11 @@ def test_which_atelier_sets_can_be_painted_on():
         "atelier", 16, n=40, styles=("glass", "dunes"), palettes=list(PALETTES)[:3]
     )
     assert measuring._kin(some) == (0, ("glass", "dunes"), tuple(PALETTES)[:3])
+    gray = gb.load_images("atelier", 16, n=40, channels=1)
+    assert measuring._kin(gray) == (0, STYLES, tuple(PALETTES))
+    larger = gb.load_images("atelier", 32, n=40)
+    for resized in (gb.load_images(larger, 16), gb.load_images(larger, 4)):
+        assert measuring._kin(resized) is None  # fresh ones would not be made in this way
     rare = gb.load_images("atelier", 16, n=40, weights={"glass": 0.01})
     assert measuring._kin(rare) is None
     assert measuring._kin(noise()) is None
@@ -331,7 +347,7 @@ def test_kind_errors(real, split, atelier_run, tmp_path):
     few = Split(torch.arange(300), torch.arange(300, 390), torch.arange(390, 400))
     refused("Only 10 pictures were held out for testing", made, real, split=few)
     refused(r"\[3, 16, 16\] and the real ones \[3, 8, 8\]", made, noise(200))
-    refused("There is no extractor 'unknown'", made, real, extractor="unknown")
+    refused("There is no extractor called 'unknown'", made, real, extractor="unknown")
     refused("There is no device", made, real, device="abacus")
     refused("There is no model", tmp_path / "nowhere")
     refused("not those of the run .*--images", atelier_run, gb.load_images("atelier", 16, n=91))

@@ -135,6 +135,15 @@ def test_dinov2_with_a_stand_in(own_hub, monkeypatch):
     check_interface(pretrained("dinov2", CPU), "dinov2")
 
 
+def test_an_old_torch_fidelity_gets_a_sentence(own_hub, monkeypatch):
+    registry = pytest.importorskip("torch_fidelity.registry").FEATURE_EXTRACTORS_REGISTRY
+    pytest.importorskip("torch_fidelity.utils")
+    monkeypatch.delitem(registry, "dinov2-vit-b-14")
+    put_weights(own_hub, "dinov2", b"any", monkeypatch)
+    with pytest.raises(GanBookError, match="torch-fidelity 0.4 or newer"):
+        pretrained("dinov2", CPU)
+
+
 def test_every_network_names_what_it_fetches():
     for about in NETWORKS.values():
         assert len(about.sha256) == 64

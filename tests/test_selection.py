@@ -73,7 +73,7 @@ def test_the_lowest_distance_wins_and_is_that_moments_generator(tmp_path):
         low = min(low, entry["kid"])
     then = train(None, best["step"])
     assert torch.equal(run.best.sample(9), then.sample(9))
-    assert torch.equal(gb.load_run(run.folder, which="best").sample(9), then.sample(9))
+    assert torch.equal(gb.load_run(run.folder).best.sample(9), then.sample(9))
     assert not torch.equal(run.sample(9), then.sample(9))
     assert facts["extractor"] == Projection().facts()
     split = IMAGES.split()
@@ -260,9 +260,8 @@ def test_what_cannot_be_selected_gets_a_sentence(tmp_path):
     run = train(tmp_path / "short", 2, select=True)
     with pytest.raises(GanBookError, match="no best checkpoint"):
         _ = run.best
-    for which, needle in (("best", "not there yet"), ("worst", "no 'worst'")):
-        with pytest.raises(GanBookError, match=needle):
-            gb.load_run(run.folder, which=which)
+    with pytest.raises(GanBookError, match="no best checkpoint"):
+        _ = gb.load_run(run.folder).best
 
 
 @pytest.mark.slow

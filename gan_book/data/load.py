@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from gan_book.data.hub import HUB_PREFIX, from_hub
 from gan_book.data.imageset import ImageSet
 from gan_book.data.listing import list_source
 from gan_book.data.named import NAMED, choose, named, resize_all
-from gan_book.errors import GanBookError, need, whole
+from gan_book.errors import GanBookError, known, need, whole
 
 ATELIER = "atelier"
 NAMES = (ATELIER, *NAMED)
@@ -111,23 +110,15 @@ def _path(source: str | Path) -> Path:
     if isinstance(source, str) and not (
         "/" in text or "\\" in text or path.suffix or os.path.exists(text)
     ):
-        near = difflib.get_close_matches(text.lower(), NAMES, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else "."
-        raise GanBookError(
-            f"There is no file, folder or set named {text!r}{meant} Sets: {', '.join(NAMES)}, "
-            "hf:owner/name."
-        )
+        known("file, folder or set", text, (*NAMES, "hf:owner/name"))
     return path
 
 
 def _atelier(how: Preparation, n: int | None, seed: int, options: dict[str, Any]) -> ImageSet:
     from gan_book.data.atelier import atelier
 
-    unknown = ", ".join(sorted(set(options) - {"styles", "palettes", "weights", "version"}))
-    need(
-        not unknown,
-        f"'atelier' has the options styles, palettes, weights and version, not {unknown}.",
-    )
+    for name in options:
+        known("option of the Atelier", name, ("styles", "palettes", "weights", "version"))
     return _again(atelier(1000 if n is None else n, how.size, seed=seed, **options), how)
 
 

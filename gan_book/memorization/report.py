@@ -61,8 +61,8 @@ class MemorizationReport(Result):
         recall_by_style: the same for each style.
         roc: the whole trade.
         copy_distance: 95 % of planted copies lie at most that far from the training set.
-        near_collisions: share of held-out pictures within copy_distance: honest look-alikes.
-        copies: share of generated pictures within copy_distance.
+        near_collisions: share of held-out pictures within the copy distance of their style:
+            honest look-alikes. copies: the same share of generated pictures.
         nearer_train: share of generated pictures nearer to a training than to any held-out
             picture. nearer_expected: what it would be without memorization (the training set's
             share of all references); nearer_error: standard error of that.
@@ -272,6 +272,9 @@ def memorization(
     present = planted_styles.unique().tolist()
     by_style = {style: float(hits[planted_styles == style].mean()) for style in present}
     copy_distance = float(planted.distance.quantile(0.95))
+    reach = torch.full_like(limits, copy_distance)  # each style is judged by its own copies
+    for style in planted_styles.unique().tolist():
+        reach[style] = planted.distance[planted_styles == style].quantile(0.95)
     nearer = _nearer_train(made, space.nearest(generated, heldout), (len(train), len(heldout)))
     least = partial(torch.clamp, min=1e-12)
     margin = made.distance / least(limit_made)
@@ -287,8 +290,8 @@ def memorization(
         recall_by_style=by_style,
         roc=roc(planted.distance / least(limit_planted), fresh.distance / least(limit_fresh)),
         copy_distance=copy_distance,
-        near_collisions=float((fresh.distance <= copy_distance).double().mean()),
-        copies=float((made.distance <= copy_distance).double().mean()),
+        near_collisions=float((fresh.distance <= reach[styles[fresh.index.cpu()]]).double().mean()),
+        copies=float((made.distance <= reach[styles[made.index.cpu()]]).double().mean()),
         nearer_train=nearer[0],
         nearer_expected=nearer[1],
         nearer_error=nearer[2],

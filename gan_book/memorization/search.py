@@ -15,6 +15,8 @@ from ..metrics._features import squared_distances, tiles, two_sets
 
 # Deviation, in levels of 0 ... 255, below which detail is no evidence: rounding, compression.
 NOISE_LEVELS = 2.0
+# Below 16 pixels blurred pictures of one style look alike: the search would drop the original.
+COARSE_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -168,8 +170,8 @@ def nearest_pictures(
     A copy that was mirrored, moved by a few pixels, or given another brightness, contrast or tint
     (per channel a k + b with a >= 0) is still a copy. Pictures are compared at `size`, slightly
     blurred (so that a shift by a fraction of a pixel counts little), on the window that a shift
-    cannot leave. First every pair at half that size, then the best `candidates` of each query at
-    full size with all transforms.
+    cannot leave. First every pair at half that size, at least 16, then the best `candidates` of
+    each query at full size with all transforms.
 
     Args:
         queries, keys: (n, C, H, W), (m, C, H, W), uint8, or floating point in [-1, 1].
@@ -184,9 +186,10 @@ def nearest_pictures(
     fine_keys = _smooth(as_levels(keys, size, "keys"))
     _check_pair(fine_queries, fine_keys, shifts)
     kept = len(fine_keys) if candidates is None else min(candidates, len(fine_keys))
-    half = max(fine_queries.shape[-2:]) // 2
-    coarse_queries, coarse_keys = (_smooth(as_levels(x, half)) for x in (queries, keys))
-    coarse_shifts = (shifts + 1) // 2
+    side = max(fine_queries.shape[-2:])
+    coarse = min(side, max(COARSE_SIDE, side // 2))
+    coarse_queries, coarse_keys = (_smooth(as_levels(x, coarse)) for x in (queries, keys))
+    coarse_shifts = -(-shifts * coarse // side)
     transforms = _transforms(shifts, flips)
     distance, index, which = [], [], []
     for start in range(0, len(fine_queries), chunk):
@@ -222,10 +225,10 @@ def picture_pairs(
 
 
 def picture_space(size: int = 32, shifts: int = 2, flips: bool = True) -> Space:
-    """Likeness of pictures: see `nearest_pictures`; pairs are compared at half the size."""
+    """Likeness of pictures: see `nearest_pictures`."""
     return Space(
         lambda q, k: nearest_pictures(q, k, size=size, shifts=shifts, flips=flips),
-        lambda x: picture_pairs(x, size=size // 2, shifts=(shifts + 1) // 2, flips=flips),
+        lambda x: picture_pairs(x, size=size, shifts=shifts, flips=flips),
     )
 
 

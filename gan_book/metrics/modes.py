@@ -16,7 +16,7 @@ class TrueCoverage(Result):
     """Counts of known modes against their expected shares.
 
     Attributes:
-        captured: modes seen at least `min_count` times; modes: all with a positive share.
+        captured: modes seen at least once; modes: all with a positive share.
         divergence: KL(observed shares || expected shares) in nats, over recognized rows.
         floor, floor_high: mean and 95 % quantile of the divergence of a faithful sample of the
             same size; nothing below floor_high is a fault.
@@ -24,7 +24,7 @@ class TrueCoverage(Result):
         unrecognized: share of rows that belong to no mode.
         n: all rows, with the unrecognized ones.
         counts: rows in each mode, in order.
-        missing: modes with a positive share seen less than `min_count` times.
+        missing: modes with a positive share that were not seen.
     """
 
     captured: int
@@ -50,7 +50,6 @@ def coverage_of_counts(
     shares: Tensor | None = None,
     *,
     unrecognized: int = 0,
-    min_count: int = 1,
     generator: torch.Generator | None = None,
     draws: int = 200,
 ) -> TrueCoverage:
@@ -59,7 +58,6 @@ def coverage_of_counts(
     Args:
         counts: (K,) integers. shares: (K,) expected shares, summing to 1; equal when None.
         unrecognized: rows that belong to no mode.
-        min_count: rows that make a mode captured.
         generator: draws the faithful samples of the floor; seed 0 when None.
         draws: number of faithful samples.
 
@@ -89,14 +87,14 @@ def coverage_of_counts(
     faithful = torch.bincount(picks + offsets, minlength=size).view(draws, -1).double()
     floors = _divergence(faithful, expected)  # (draws,)
     possible = expected > 0
-    seen = observed >= min_count
+    seen = observed > 0
     return TrueCoverage(
         captured=int((seen & possible).sum()),
         modes=int(possible.sum()),
         divergence=float(_divergence(observed, expected)),
         floor=float(floors.mean()),
         floor_high=float(floors.quantile(0.95)),
-        floor_captured=float((faithful >= min_count).sum(dim=1).double().mean()),
+        floor_captured=float((faithful > 0).sum(dim=1).double().mean()),
         unrecognized=unrecognized / (n + unrecognized),
         n=n + unrecognized,
         counts=tuple(int(c) for c in observed),

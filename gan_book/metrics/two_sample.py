@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from ..errors import need
-from ._features import TILE_COLUMNS, Matrix, Result, other_tiles, two_sets, wilson
+from ._features import Matrix, Result, other_tiles, two_sets, wilson
 
 
 @dataclass(frozen=True)
@@ -33,15 +31,6 @@ class NearestNeighborTest(Result):
     chance: float
     n: int
     mutual: float
-
-
-def _other_rows(rows: Tensor) -> Callable[[], Iterable[tuple[slice, slice, Tensor]]]:
-    """Tiles of the squared distances, a row's own at infinity; held when small, else made anew."""
-
-    if len(rows) > TILE_COLUMNS:
-        return lambda: other_tiles(rows)
-    held = list(other_tiles(rows))
-    return lambda: held
 
 
 def one_nearest_neighbor(real: Matrix, generated: Matrix) -> NearestNeighborTest:
@@ -76,10 +65,9 @@ def one_nearest_neighbor(real: Matrix, generated: Matrix) -> NearestNeighborTest
     )
     wide = torch.promote_types(first.dtype, second.dtype)
     rows = torch.cat([first.to(wide), second.to(wide)])  # (2n, d)
-    blocks = _other_rows(rows)
     distance = torch.full((2 * n,), torch.inf, dtype=torch.float64, device=rows.device)
     nearest = torch.zeros(2 * n, dtype=torch.int64, device=rows.device)
-    for i, j, squared in blocks():
+    for i, j, squared in other_tiles(rows):
         value, place = squared.min(dim=1)  # (rows,), (rows,)
         better = value < distance[i]
         distance[i] = torch.where(better, value, distance[i])
@@ -88,7 +76,7 @@ def one_nearest_neighbor(real: Matrix, generated: Matrix) -> NearestNeighborTest
     scale = (rows - rows.mean(0)).square().sum(1).max().double()
     limit = distance + 1e-12 * scale  # (2n,)
     votes = torch.zeros(2 * n, 2, dtype=torch.float64, device=rows.device)  # neighbors by set
-    for i, j, squared in blocks():
+    for i, j, squared in other_tiles(rows):
         tied = squared <= limit[i, None]  # (rows, columns)
         cut = min(max(n - j.start, 0), tied.shape[1])  # columns of this tile that are real
         votes[i, 0] += tied[:, :cut].sum(1)

@@ -7,8 +7,6 @@ thing at another batch size and in another number of slices.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,9 +37,8 @@ class Ramp:
     def value(self, images_seen: int) -> float:
         if self.images <= 0 or images_seen >= self.images:
             return self.end
-        return self.end + (self.start - self.end) * 0.5 * (
-            1.0 + math.cos(math.pi * images_seen / self.images)
-        )
+        share = 0.5 * (1.0 + math.cos(math.pi * images_seen / self.images))
+        return self.end + (self.start - self.end) * share
 
     @property
     def constant(self) -> bool:
@@ -149,11 +146,6 @@ class Recipe:
             table[f.name] = value
         return table
 
-    def fingerprint(self) -> str:
-        """sha256 of the settings, name and summary left out: equal recipes train alike."""
-        table = {k: v for k, v in self.to_dict().items() if k not in ("name", "summary")}
-        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
-
 
 def from_dict(table: Mapping[str, Any], *, where: str = "the recipe") -> Recipe:
     """Check a table of settings into a ``Recipe``; ``GanBookError`` names the first thing wrong."""
@@ -208,28 +200,25 @@ def _consistent(recipe: Recipe, where: str) -> Recipe:
 
 def _convert(f: dataclasses.Field[Any], value: Any, where: str) -> Any:
     """One setting to its declared type, within its limits."""
-    what = f"{where}: '{f.name}'"
-    kind = str(f.type)
+    what, kind, limits = f"{where}: '{f.name}'", str(f.type), f.metadata
     if kind == "str":
-        return _text(value, what, f.metadata.get("choices"))
+        return _text(value, what, limits.get("choices"))
     if kind == "bool":
         need(isinstance(value, bool), f"{what} must be true or false, not {brief(value)}.")
         return value
-    if kind == "int":
-        return _number(value, what, f.metadata, whole=True)
-    if kind == "float":
-        return _number(value, what, f.metadata)
+    if kind in ("int", "float"):
+        return _number(value, what, limits, whole=kind == "int")
     if kind == "Ramp":
-        return _ramp(value, what, f.metadata)
+        return _ramp(value, what, limits)
     if kind == "tuple[int, int]":
         pair = [value, value] if isinstance(value, int) else value
         fits = isinstance(pair, list | tuple) and len(pair) == 2
         need(fits, f"{what} must be one number or [height, width], not {brief(value)}.")
-        return tuple(_number(v, what, f.metadata, whole=True) for v in pair)
+        return tuple(_number(v, what, limits, whole=True) for v in pair)
     if kind == "tuple[str, ...]":
         listed = isinstance(value, list | tuple)
         need(listed, f"{what} must be a list of names, not {brief(value)}.")
-        names = tuple(_text(v, what, f.metadata.get("choices")) for v in value)
+        names = tuple(_text(v, what, limits.get("choices")) for v in value)
         need(len(set(names)) == len(names), f"{what} names an operation twice.")
         return names
     return _options(value, what)

@@ -25,34 +25,47 @@ from gan_book.errors import GanBookError
 from gan_book.features import extractor
 from gan_book.metrics import kernel_distance
 from gan_book.results import load_results, save_result
-from tests.helpers.damages import KNOWN, UNKNOWN, color_groups, without
+from tests.helpers.damages import FAINT, KNOWN, UNKNOWN, color_groups, without
 
 NAME = "extractor"
 DROPPED = (1 / 4, 1 / 2, 3 / 4)
 SEEDS = 20
 
 
-def sets(real: str | None, n: int = 3000) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
-    """Name, pictures, kind (N,) and palette (N,) of each set; palettes are color groups of others.
+def sets(real: str | None, n: int = 3000) -> Iterator[tuple[str, Tensor, dict]]:
+    """Name, pictures, and their kinds and palettes: groups (N,), and whether these are ordered.
 
-    Kinds are styles, periods of painting and things to wear.
+    Kinds are styles, periods of painting and things to wear; palettes of real pictures are eight
+    groups by mean color.
     """
     painted = atelier(n, size=64, seed=1)
-    yield "atelier", painted.images, painted.attributes["style"], painted.attributes["palette"]
+    style, palette = (painted.attributes[key] for key in ("style", "palette"))
+    yield "atelier", painted.images, {"kinds": (style, False), "palettes": (palette, False)}
     if not real:
         return
     others: list[ImageSet] = [
         load_images(Path(real) / "paintings-pd-128.zip", size=64, progress=False),
-        load_images("fashion-mnist", size=28, channels=1, root=real, n=n, progress=False),
+        load_images("fashion-mnist", size=28, channels=1, n=n, progress=False),
     ]
     for name, images in zip(("paintings", "fashion-mnist"), others, strict=True):
         assert images.labels is not None
-        yield name, images.images, images.labels, color_groups(images.images)
+        colors = color_groups(images.images)
+        kinds = (images.labels, name == "paintings")
+        yield name, images.images, {"kinds": kinds, "palettes": (colors, True)}
 
 
-def curves(found: dict[Any, Tensor], kind: Tensor, palette: Tensor, n: int, seed: int) -> dict:
-    """KID of n clean pictures against n others, no damage first, then stronger and stronger."""
-    order = torch.randperm(len(kind), generator=torch.Generator().manual_seed(seed))
+def curves(
+    found: dict[Any, Tensor], groups: dict[str, tuple[Tensor, bool]], n: int, seed: int
+) -> dict:
+    """KID of n clean pictures against n others, no damage first, then stronger and stronger.
+
+    Which groups are dropped: at random where they are unordered. Where they have an order (periods
+    of time, shades of color), from its end: to lose the first and then the last as well can bring
+    the mean back, and the true distance falls.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    kind = groups["kinds"][0]
+    order = torch.randperm(len(kind), generator=rng)
     n = min(n, len(kind) // 2)
     real, rest = found["clean"][order[:n]], order[n:]
     untouched = kernel_distance(real, found["clean"][rest[:n]]).value
@@ -60,12 +73,17 @@ def curves(found: dict[Any, Tensor], kind: Tensor, palette: Tensor, n: int, seed
         name: [untouched, *(kernel_distance(real, found[name, s][rest[:n]]).value for s in steps)]
         for name, (_, steps) in {**KNOWN, **UNKNOWN}.items()
     }
-    for name, groups in (("dropped kinds", kind), ("dropped palettes", palette)):
-        values[name] = [untouched]
+    for name, (group, ordered) in groups.items():
+        count = int(group.max()) + 1
+        first = torch.arange(count).flip(0) if ordered else torch.randperm(count, generator=rng)
+        values[f"dropped {name}"] = [untouched]
         for share in DROPPED:
-            kept = without(groups, round(share * (int(groups.max()) + 1)), seed)
+            kept = without(group, int(share * count + 0.5), first)
             left = rest[kept[rest]][:n]
-            values[name].append(kernel_distance(real, found["clean"][left]).value)
+            values[f"dropped {name}"].append(kernel_distance(real, found["clean"][left]).value)
+    for name, (_, (strength,)) in FAINT.items():
+        faint = kernel_distance(real, found[name, strength][rest[:n]]).value
+        values[f"faint {name}"] = [untouched, faint]
     values["repeated"] = [untouched]
     for each in (8, 4, 2, 1):  # pictures of each kind, repeated until there are n
         some = torch.cat([rest[kind[rest] == k][:each] for k in kind.unique()])
@@ -76,18 +94,19 @@ def curves(found: dict[Any, Tensor], kind: Tensor, palette: Tensor, n: int, seed
 
 
 def check(
-    images: Tensor, kind: Tensor, palette: Tensor, seeds: int, counts: tuple[int, ...]
+    images: Tensor, groups: dict[str, tuple[Tensor, bool]], seeds: int, counts: tuple[int, ...]
 ) -> dict:
     """Curves over seeds: means, deviations, and in how many seeds each step was upward."""
     net = extractor(device="cpu")
     rng = torch.Generator().manual_seed(0)
     found: dict[Any, Tensor] = {"clean": net(images).double()}
-    for name, (damage, strengths) in {**KNOWN, **UNKNOWN}.items():
-        for strength in strengths:
-            found[name, strength] = net(damage(images, strength, rng)).double()
+    for damages in (KNOWN, UNKNOWN, FAINT):
+        for name, (damage, strengths) in damages.items():
+            for strength in strengths:
+                found[name, strength] = net(damage(images, strength, rng)).double()
     record: dict[str, Any] = {"pictures": len(images), "size": list(images.shape[-2:])}
     for n in counts:
-        runs = [curves(found, kind, palette, n, seed) for seed in range(seeds)]
+        runs = [curves(found, groups, n, seed) for seed in range(seeds)]
         record[f"n{n}"] = {"pictures on each side": min(n, len(images) // 2)}
         for name in runs[0]:
             kid = torch.tensor([run[name] for run in runs])  # (seeds, strengths + 1)
@@ -126,6 +145,7 @@ def main(seeds: int = SEEDS, folder: Annotated[Path | None, typer.Option()] = No
     except GanBookError:
         known = {}
     damages = {name: list(s) for name, (_, s) in {**KNOWN, **UNKNOWN}.items()}
+    damages |= {f"faint {name}": list(s) for name, (_, s) in FAINT.items()}
     common = {"seeds": list(range(seeds)), **facts}
 
     def missing(cell: str) -> bool:
@@ -145,10 +165,10 @@ def main(seeds: int = SEEDS, folder: Annotated[Path | None, typer.Option()] = No
         start = time.perf_counter()
         extractor(device="cpu")(images)
         save("time", {"pictures": 1000, "size": [64, 64]}, start)
-    for name, images, kind, palette in sets(os.environ.get("GAN_BOOK_REAL_DATA")):
+    for name, images, groups in sets(os.environ.get("GAN_BOOK_REAL_DATA")):
         if missing(name):
             start = time.perf_counter()
-            record = check(images, kind, palette, seeds, (300, 1000))
+            record = check(images, groups, seeds, (300, 1000))
             save(name, {**record, "strengths": damages, "dropped": DROPPED}, start)
             for n in ("n300", "n1000"):
                 for kind_of, row in record[n].items():

@@ -59,18 +59,24 @@ Damage = Callable[[Tensor, float, torch.Generator], Tensor]
 KNOWN: Mapping[str, tuple[Damage, tuple[float, ...]]] = {
     "blur": (blur, (1.2, 1.8, 2.6, 4.0)),
     "noise": (noise, (16, 32, 48, 64)),
-    "posterize": (posterize, (8, 5, 3, 2)),
+    "posterize": (posterize, (4, 3, 2)),
 }
 UNKNOWN: Mapping[str, tuple[Damage, tuple[float, ...]]] = {
     "fade": (fade, (0.8, 0.6, 0.4, 0.2)),
     "jpeg": (jpeg, (50, 20, 8, 3)),
     "shuffle": (shuffle, (4, 8, 16)),
 }
+# Damage at the edge of what 300 pictures can show.
+FAINT: Mapping[str, tuple[Damage, tuple[float, ...]]] = {
+    "blur": (blur, (0.6,)),
+    "noise": (noise, (8,)),
+    "posterize": (posterize, (8,)),
+    "jpeg": (jpeg, (90,)),
+}
 
 
-def without(groups: Tensor, dropped: int, seed: int) -> Tensor:
-    """Mask (N,) of the pictures left when so many groups, always in the same order, are missing."""
-    order = torch.randperm(int(groups.max()) + 1, generator=torch.Generator().manual_seed(seed))
+def without(groups: Tensor, dropped: int, order: Tensor) -> Tensor:
+    """Mask (N,) of the pictures left when the first so many groups of `order` are missing."""
     return ~torch.isin(groups, order[:dropped])
 
 

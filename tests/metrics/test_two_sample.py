@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gan_book.errors import GanBookError
-from gan_book.metrics import _features, one_nearest_neighbor, two_sample
+from gan_book.metrics import _features, one_nearest_neighbor
 
 
 def normal(n: int, d: int, seed: int, shift: float = 0.0) -> torch.Tensor:
@@ -38,7 +38,6 @@ def test_equals_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
         for rows, columns in [(7, 11), (60, 4), (25, 25)]:  # tiles that cut everywhere
             with monkeypatch.context() as patch:
                 patch.setattr(_features.tiles, "__defaults__", (rows, columns))
-                patch.setattr(two_sample, "TILE_COLUMNS", 10)  # made anew, not held
                 assert one_nearest_neighbor(real, generated) == result
 
 

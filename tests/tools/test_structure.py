@@ -82,7 +82,6 @@ ROOM_OF = {
     "cli": "out",
     "cli_guard": "out",
     "cli_train": "out",
-    "cli_evaluate": "out",
 }
 EVERYWHERE = {"errors"}
 
