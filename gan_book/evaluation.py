@@ -26,7 +26,7 @@ from .metrics import (
 )
 
 FLOOR, GAUSSIAN, COPIES = "real pictures (floor)", "PCA-Gaussian", "copies of training"
-WIDTH = 98
+WIDTH = 84
 LEGEND = """\
 KID: distance to the real pictures; 0 is none, lower is better; +- is one standard error.
 FID: another such distance; lower is better, but never 0, and larger where pictures are few.

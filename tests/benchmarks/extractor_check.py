@@ -96,7 +96,7 @@ def curves(
 def check(
     images: Tensor, groups: dict[str, tuple[Tensor, bool]], seeds: int, counts: tuple[int, ...]
 ) -> dict:
-    """Curves over seeds: means, deviations, and in how many seeds each step was upward."""
+    """Curves over seeds: means, deviations, and in how many seeds they rise, at all and each step."""
     net = extractor(device="cpu")
     rng = torch.Generator().manual_seed(0)
     found: dict[Any, Tensor] = {"clean": net(images).double()}
@@ -114,6 +114,7 @@ def check(
                 "kid": kid.mean(0),
                 "sd": kid.std(0),
                 "seeds rising": int((kid.diff(dim=1) > 0).all(1).sum()),
+                "at each step": (kid.diff(dim=1) > 0).sum(0),
             }
     return record
 
