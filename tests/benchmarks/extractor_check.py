@@ -96,7 +96,7 @@ def curves(
 def check(
     images: Tensor, groups: dict[str, tuple[Tensor, bool]], seeds: int, counts: tuple[int, ...]
 ) -> dict:
-    """Curves over seeds: means, deviations, in how many seeds they rise, at all and at each step."""
+    """Curves over seeds: means, deviations, and in how many seeds they rise, also step by step."""
     net = extractor(device="cpu")
     rng = torch.Generator().manual_seed(0)
     found: dict[Any, Tensor] = {"clean": net(images).double()}
