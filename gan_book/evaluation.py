@@ -26,12 +26,12 @@ from .metrics import (
 )
 
 FLOOR, GAUSSIAN, COPIES = "real pictures (floor)", "PCA-Gaussian", "copies of training"
-WIDTH = 84
+WIDTH = 77
 LEGEND = """\
 KID: distance to the real pictures; 0 is none, lower is better; +- is one standard error.
 FID: another such distance; lower is better, but never 0, and larger where pictures are few.
-Precision, density: do the row's pictures lie among real ones? Higher is better (quality).
-Recall, coverage: do the real pictures have some of the row nearby? Higher is better (variety).
+Precision (prec.), density: do the row's pictures lie among real ones? Higher: better quality.
+Recall, coverage (cover.): do the real pictures have some of the row nearby? Higher: more variety.
 Read each column against its controls: the floor is what other real pictures get, and nobody can \
 ask for more (precision or density above it: the pictures crowd where real ones are plain); \
 PCA-Gaussian draws pixels without a network; copies show what no column can see."""
@@ -186,14 +186,14 @@ def compare(*reports: Evaluation) -> str:
 
 def _table(rows: tuple[Row, ...]) -> list[str]:
     width = max(len(row.name) for row in rows)
-    lines = [f"{'':{width}}       KID x 1000     FID  precision  recall  density  coverage"]
+    lines = [f"{'':{width}}      KID x 1000     FID  prec.  recall  density  cover."]
     for row in rows:
         kid = f"{1000 * row.kid.value:.1f} +- {1000 * row.kid.standard_error:.1f}"
         fid = "-" if row.frechet is None else f"{row.frechet.value:.2f}"
         lines.append(
-            f"{row.name:{width}}  {kid:>15}  {fid:>6}  {row.neighbors.precision:>9.2f}  "
+            f"{row.name:{width}}  {kid:>14}  {fid:>6}  {row.neighbors.precision:>5.2f}  "
             f"{row.neighbors.recall:>6.2f}  {row.density.density:>7.2f}  "
-            f"{row.density.coverage:>8.2f}"
+            f"{row.density.coverage:>6.2f}"
         )
     return lines
 
