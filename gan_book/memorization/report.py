@@ -273,7 +273,7 @@ def memorization(
     by_style = {style: float(hits[planted_styles == style].mean()) for style in present}
     copy_distance = float(planted.distance.quantile(0.95))
     reach = torch.full_like(limits, copy_distance)  # each style is judged by its own copies
-    for style in planted_styles.unique().tolist():
+    for style in present:
         reach[style] = planted.distance[planted_styles == style].quantile(0.95)
     nearer = _nearer_train(made, space.nearest(generated, heldout), (len(train), len(heldout)))
     least = partial(torch.clamp, min=1e-12)
