@@ -25,29 +25,30 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 UNIT := tests --ignore=tests/book --ignore=tests/claims
 
 .PHONY: help setup book wheel check test lint types unit notebooks claims built-book pages \
-        portable test-portable oldest clean
+        portable test-portable oldest zip student exercises stamp cover clean
 
 help:
-	@grep -E '^#( |$$)' Makefile | sed 's/^# \{0,1\}//'
-	@echo "Targets: setup book test check wheel portable oldest clean"
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+	@echo "Targets:"
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  \1|/' | awk -F'|' '{printf "%-11s %s\n", $$1, $$2}'
 
-setup:
+setup: ## the environment, once (with the network)
 	@$(PYTHON) $(T)/set_up.py --venv $(VENV)
 
 # The book, in _build/html. The outputs in the notebooks are shown as they are stored.
-book: setup
+book: setup ## the book, in _build/html
 	$(VENV)/bin/jupyter-book build book/
 	@test -f _build/html/index.html
 	@echo "The book stands in _build/html/index.html"
 
 # After each change, under three minutes: lint, types, fast tests, the notebooks that changed.
-check: setup
+check: setup ## after each change: lint, types, fast tests, changed notebooks
 	$(MAKE) --no-print-directory lint types
 	$(PY) -m pytest tests -m "not slow and not browser and not book" -n $(JOBS) --dist loadfile -q
 	$(PY) $(T)/run_notebooks.py --changed --jobs $(JOBS)
 
 # Everything. Each line fails the whole when it fails.
-test: setup
+test: setup ## everything
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory types
 	$(MAKE) --no-print-directory unit
@@ -68,7 +69,7 @@ unit:
 	$(PY) -m pytest $(UNIT) -n $(JOBS) --dist loadfile --durations=10
 
 # The wheel, and a light environment that sees the torch of $(VENV) but only the wheel's gan_book.
-wheel: setup
+wheel: setup ## the package as a wheel, alone in its environment
 	$(PY) $(T)/wheel_venv.py
 
 # Copies of the notebooks, in an empty folder, with the wheel only.
@@ -91,10 +92,28 @@ portable test-portable: wheel
 	$(PY) $(T)/run_notebooks.py --wheel --portable --jobs $(JOBS)
 
 # The oldest torch we support, in its own environment (a slow installation).
-oldest:
+oldest: ## the unit tests with the oldest torch we support
 	@$(PYTHON) $(T)/set_up.py --oldest
 	.venv-oldest/bin/python -m pytest $(UNIT) -m "not slow" -n $(JOBS) --dist loadfile -q
 
-clean:
+# The offline edition: the book, its notebooks and the package in one file that opens from disk.
+zip: book ## the offline edition, _build/gan-book-offline.zip
+	$(PY) $(T)/make_zip.py
+
+# For teachers: the notebooks without solutions.
+student: setup ## the notebooks without solutions, _build/student
+	$(PY) $(T)/make_student.py
+
+exercises: setup ## the page of all exercises, book/exercises.md
+	$(PY) $(T)/make_exercises.py --write
+
+# Run notebooks, store outputs, write down date and versions: make stamp NOTEBOOKS=book/dcgan.ipynb
+stamp: setup ## runs notebooks and stamps them (NOTEBOOKS=..., default all)
+	$(PY) $(T)/stamp.py $(NOTEBOOKS)
+
+cover: setup ## cover, logo and favicon, painted by the shipped model
+	$(PY) $(T)/make_cover.py
+
+clean: ## removes what make made
 	rm -rf _build build dist .venv-wheel .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from typer import Argument, Option
+from typer.core import TyperGroup
 
 import gan_book
 from gan_book.cli_guard import complain, guarded, say
@@ -22,8 +23,24 @@ LARGEST_SEED = 2**31 - 2
 LARGEST_GRID = 4096
 LARGEST_SAMPLE = 4 * 2**30  # bytes
 
+USAGE: Any = typer.BadParameter.__base__  # Click's error, or that of Typer's own copy of Click
+
+
+class Commands(TyperGroup):
+    """The commands; words too many are mostly a path with spaces that lacks its quotes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except USAGE as error:
+            if "extra argument" in error.message:
+                error.message += '; put quotes around a path with spaces, as in "my pictures/".'
+            raise
+
+
 app = typer.Typer(
     name="gan-book",
+    cls=Commands,
     help="Train generators on your own pictures and draw from them; --help explains each.",
     no_args_is_help=True,
     add_completion=False,
@@ -58,7 +75,7 @@ def train(
     source: Annotated[
         str, Argument(help="A folder of pictures, a zip of one, or a name such as atelier.")
     ],
-    out: Annotated[str | None, Option(help="The run folder to write.")] = None,
+    out: Annotated[str | None, Option(help="The run folder; only --dry-run needs none.")] = None,
     recipe: Annotated[
         str | None,
         Option(help="A name from `gan-book recipes`, or a .toml file. [default: small-32]"),
@@ -163,8 +180,9 @@ def sample(
             f"{folder} exists and is not an empty folder; give --folder a new one, so that "
             "nothing is lost.",
         )
-    is_run = (Path(run) / "recipe.json").exists()
-    model = (gan_book.load_run if is_run else gan_book.load_model)(run, device)
+    from gan_book.runs import open_model
+
+    model = open_model(run, device)
     made = model.recipe
     need(
         not made.points,
@@ -178,8 +196,7 @@ def sample(
     )
     pictures = model.sample(n, seed=seed, labels=label)  # (n, C, H, W)
     facts: dict[str, object] = {"recipe": made.name, "model": Path(run).name, "n": n, "seed": seed}
-    if label is not None:
-        facts["label"] = label
+    facts |= {} if label is None else {"label": label}
     if folder is not None:
         write_pictures(pictures, Path(folder))
         say(f"{n:,} pictures in {folder}")
@@ -196,8 +213,7 @@ def write_pictures(pictures: Any, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     for i, picture in enumerate(pictures):
-        array = picture.permute(1, 2, 0).contiguous().numpy()  # (H, W, C)
-        array = array[..., 0] if array.shape[-1] == 1 else array
+        array = picture.permute(1, 2, 0).squeeze(-1).contiguous().numpy()  # (H, W, 3) or (H, W)
         Image.fromarray(array).save(folder / f"{i:06d}.png")
 
 
@@ -211,7 +227,7 @@ def evaluate(
         str | None, Option(help="The pictures it was trained on. [default: as the run names them]")
     ] = None,
     n: Annotated[
-        int | None, Option(help="Pictures in each row. [default: 1000, or as many as there are]")
+        int | None, Option(min=1, help="Pictures in each row. [default: 1000, or all there are]")
     ] = None,
     seed: Annotated[int, Option(help="Another seed draws other pictures.")] = 0,
     extractor: Annotated[
@@ -223,18 +239,22 @@ def evaluate(
         str | None, Option(help="Write the numbers as JSON here. [default: into the run]")
     ] = None,
 ) -> None:
-    """Measure RUN against pictures that it was not trained on: quality, variety, copies."""
-    from gan_book.measuring import evaluate as measure
+    """Measure RUN against held-out pictures: quality, variety, copies."""
+    from gan_book.runs import open_model
 
     need(
         out is None or (Path(out).suffix == ".json" and not Path(out).is_dir()),
         f"The numbers are written as JSON: give --out a name that ends in .json, not {out!r}.",
     )
+    model = open_model(run, device)
     complain("Drawing and measuring; the first time may take a minute or two on a CPU.")
-    size = "auto" if n is None else n
-    report = measure(run, images, n=size, seed=seed, extractor=extractor, device=device, out=out)
+    measure, size = gan_book.evaluate, n or "auto"
+    report = measure(model, images, n=size, seed=seed, extractor=extractor, device=device, out=out)
     for line in str(report).splitlines():
         say(line)
+    unfinished = getattr(model, "steps", math.inf) < model.recipe.total_steps  # a run cut short
+    if unfinished and report.against_gaussian.verdict != "a":
+        say("Train longer: the command that began this run, with --resume and without --steps.")
 
 
 @app.command()
@@ -257,7 +277,7 @@ def recipes() -> None:
 @app.command()
 @guarded
 def doctor() -> None:
-    """Say what this machine can do, what is missing, and what to do about it."""
+    """Say what this machine can do, what it lacks, and what to do."""
     from gan_book.doctor import examine
 
     findings = examine()

@@ -22,13 +22,8 @@ from gan_book.errors import GanBookError
 
 Result = TypeVar("Result")
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-PLACE = {
-    getattr(errno, name)
-    for name in (
-        "EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST", "ENAMETOOLONG",
-        "ELOOP", "EINVAL", "EILSEQ",
-    )
-}  # fmt: skip
+NAMES = "EACCES EPERM EROFS ENOENT ENOTDIR EISDIR EEXIST ENAMETOOLONG ELOOP EINVAL EILSEQ"
+PLACE = {getattr(errno, name) for name in NAMES.split()}
 
 
 def plain(text: object) -> str:
@@ -79,14 +74,15 @@ def how_to_go_on(folder: Path | None) -> str:
     """What is saved in the run folder, and the command that goes on with it."""
     if folder is None:
         return ""
+    if not (folder / "recipe.json").exists():
+        return " Nothing was written."
     from gan_book.checkpoints import checkpoint_files
 
     found = checkpoint_files(folder / "checkpoints")
     if not found:
         return f" No checkpoint has been saved in {folder} yet; with --resume it begins again."
     step = int(found[-1].stem.removeprefix("step-"))
-    words = ["gan-book", *sys.argv[1:]]
-    words += [] if "--resume" in words else ["--resume"]
+    words = ["gan-book", *sys.argv[1:], *["--resume"][: "--resume" not in sys.argv]]
     return f" Everything up to step {step} is saved in {folder}; go on with: {shlex.join(words)}"
 
 
@@ -106,16 +102,14 @@ def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
                 complain(f"gan-book: {error}")
                 raise typer.Exit(2) from None
             except KeyboardInterrupt:
-                complain(f"gan-book: stopped.{how_to_go_on(folder)}")
+                more = " Nothing was written." if kwargs.get("dry_run") else how_to_go_on(folder)
+                complain(f"gan-book: stopped.{more}")
                 raise typer.Exit(130) from None
             except BrokenPipeError:  # our reader has gone, as in `gan-book recipes | head -1`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(0) from None
             except MemoryError:
-                complain(
-                    "gan-book: the memory is full; use fewer or smaller pictures, or a smaller "
-                    "batch_size."
-                )
+                complain("gan-book: memory is full; use fewer pictures or a smaller batch_size.")
                 raise typer.Exit(2) from None
             except OSError as error:
                 sentence = about_files(error)

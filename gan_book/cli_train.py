@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gan_book.recipes import Recipe
 
 SHOWN_REFUSALS = 5
+FEW = 500  # pictures: with fewer a note is due
 RUN_PARTS = {
     "checkpoints", "samples", "best", "data.json", "recipe.json", "environment.json", "log.jsonl",
     "best.json",
@@ -100,8 +101,8 @@ def tell(run: Any, folder: Path) -> None:
         last = run.log[-1]
         speed, spent = last["images_per_second"], duration(last["seconds"])
         say(f"{speed:,.0f} images/s; {spent} of training in all.")
-    where = folder / "generator.safetensors"
-    say(f"The generator is in {where}, grids are in {folder / 'samples'}.")
+    grids = "" if run.recipe.points else f", grids are in {folder / 'samples'}"
+    say(f"The generator is in {folder / 'generator.safetensors'}{grids}.")
     if (folder / "best" / "generator.safetensors").exists():
         say(f"The best on held-out pictures is in {folder / 'best'}, its history in best.json.")
     say(f"Draw from it: gan-book sample {folder} --n 64 --out grid.png")
@@ -129,7 +130,7 @@ def load(source: str, chosen: Recipe, download: bool) -> Any:
 
 
 def report(images: Any, folder: Path | None) -> None:
-    """How many pictures were kept, and the first of those refused, with the reasons."""
+    """How many pictures were kept, whether they are few, the first of those refused and why."""
     told = getattr(images, "report", None)
     if told is None:
         if hasattr(images, "images"):
@@ -141,6 +142,8 @@ def report(images: Any, folder: Path | None) -> None:
     if len(told.refused) > SHOWN_REFUSALS:
         rest = f"  and {len(told.refused) - SHOWN_REFUSALS} more"
         say(rest + (f"; the whole list will be in {folder / 'data.json'}" if folder else ""))
+    if len(images) < FEW:
+        complain(f"note: {len(images)} pictures are few, soon learned by heart; aim at 1,000.")
 
 
 def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) -> None:
@@ -151,8 +154,9 @@ def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) ->
 
     place = resolve_device(device)
     split = images.split(aside, seed=0) if hasattr(images, "split") else None
-    train = None if split is None else split.train
+    train = split and split.train
     batches = Batches(images, train, chosen.batch_size, seed=seed, device=place, flip=chosen.flip)
+    complain("Measuring the speed; large recipes take a minute or two on a CPU.")
     found = dry_run(chosen, batches)
     rows = {"recipe": f"{chosen.name}: {chosen.summary}"}
     if split is not None:
@@ -161,12 +165,12 @@ def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) ->
             f"{len(images):,} kept, {refused:,} refused; {len(split.train):,} to train on, "
             f"{len(split.held_out):,} held out"
         )
-    memory = f"{size(found.memory_bytes)} at most so far"
+    memory = f"{size(found.memory_bytes)} at most in the probe, a few steps"
     rows |= {
         "parameters": f"{found.parameters_g:,} in G, {found.parameters_d:,} in D",
         "device": f"{place}, {found.precision}",
         "memory": memory if found.memory_bytes else "not measured here",
-        "speed": f"{found.images_per_second:,.0f} images/s in a short probe",
+        "speed": f"{found.images_per_second:,.0f} images/s here, as busy as the machine is now",
         "to the end": f"{chosen.total_images:,} images, {chosen.total_steps:,} steps, about "
         f"{duration(found.seconds_to_end)}",
     }

@@ -39,9 +39,9 @@ from .metrics import (
     pca_gaussian,
     precision_recall,
 )
-from .model import Model, load_model
+from .model import Model
 from .processes import resolve_device
-from .runs import Run, load_run
+from .runs import Run, open_model
 
 __all__ = ["Evaluation", "Modes", "Row", "compare", "evaluate"]
 
@@ -163,6 +163,12 @@ def evaluate(
             f"FID is left out: in {net.dim} dimensions it means something only with more than "
             f"{2 * net.dim} pictures on both sides; here are {n:,} and {len(real):,}."
         )
+    # on paintings even PCA-Gaussian covers all of 50 test pictures, but not all of 100
+    if (m := min(n, len(real))) < 20 * (k := rows[0].density.k):
+        notes.append(
+            f"Coverage tells next to nothing with {m} pictures to measure against: one counts as "
+            f"covered if any drawn comes as near as its {k} nearest, {k / (m - 1):.0%} of the rest."
+        )
     if copies is None:
         notes.append("Memorization is left out: it needs 19 held-out pictures.")
     if len(order) > SEARCHED:
@@ -200,8 +206,7 @@ def _opened(source: Any, device: str) -> Model | Tensor:
         check_pictures(source)
         return source
     if isinstance(source, str | Path):
-        is_run = (Path(source) / "recipe.json").exists()
-        source = load_run(source, device) if is_run else load_model(source, device)
+        source = open_model(source, device)
     need(
         isinstance(source, Model),
         "evaluate takes a run, a model, the folder or name of one, or generated pictures as uint8 "
@@ -305,8 +310,7 @@ def _kin(pictures: ImageSet) -> Kin | None:
 
 def _fresh_seed(kin: Kin, which: int) -> int:
     """The seed of the reference (0) or of the floor (1): never that of the training pictures."""
-    seeds = [seed for seed in range(FRESH_SEED, FRESH_SEED + 3) if seed != kin[0]]
-    return seeds[which]
+    return [seed for seed in range(FRESH_SEED, FRESH_SEED + 3) if seed != kin[0]][which]
 
 
 @lru_cache(maxsize=2)

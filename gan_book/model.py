@@ -134,7 +134,7 @@ def load_model(source: str | Path, device: str = "auto") -> Model:
         shipped = data_path() / "models"
         names = sorted(p.parent.name for p in shipped.glob("*/generator.safetensors"))
         listed = ", ".join(names) or "none yet"
-        need(str(source) in names, f"There is no model '{source}'; shipped models: {listed}.")
+        need(str(source) in names, f"There is no run or model '{source}'; shipped: {listed}.")
         folder = shipped / str(source)
     net, recipe, _ = load_generator(folder / "generator.safetensors", resolve_device(device))
     card = files.read_json(folder / "card.json") if (folder / "card.json").is_file() else {}

@@ -182,6 +182,7 @@ def train(
                         warnings.warn(str(stop), stacklevel=2)
             journal.guard.flush(state)
             journal.checkpoint(state)
+            save_samples(journal.folder, state)  # the last grid is of what the run delivers
             if interrupt.asked:
                 raise KeyboardInterrupt
         except OSError as error:
@@ -223,9 +224,9 @@ def prepare_images(chosen: Recipe, images: Any, progress: bool = True) -> Any:
     return images
 
 
-def save_samples(folder: Path, state: TrainingState) -> None:
+def save_samples(folder: Path | None, state: TrainingState) -> None:
     """A grid of 64 pictures from fixed latents, ``samples/<images seen>.png``; none for points."""
-    if not state.recipe.points:
+    if folder and not state.recipe.points:
         from .plots import save_grid
 
         pictures = samples(state.average, state.recipe, 64, seed=0)
@@ -235,12 +236,9 @@ def save_samples(folder: Path, state: TrainingState) -> None:
 def _callbacks(state: TrainingState, journal: Journal, extra: Sequence[Callback]) -> list[Any]:
     """What happens after each step, in order; the checkpoint last, so that it holds all of it."""
     chosen = state.recipe
-    watchers: list[Any] = [journal.guard, *extra]
-    if journal.folder:
-        grids = partial(save_samples, journal.folder)
-        watchers.append(Every(chosen.steps_of(chosen.sample_every), grids))
-    watchers.append(Every(chosen.steps_of(chosen.checkpoint_every), journal.checkpoint))
-    return watchers
+    grids = Every(chosen.steps_of(chosen.sample_every), partial(save_samples, journal.folder))
+    saves = Every(chosen.steps_of(chosen.checkpoint_every), journal.checkpoint)
+    return [journal.guard, *extra, grids, saves]
 
 
 def _facts(images: Any, split: Split | None, seed: int) -> dict[str, Any]:
@@ -293,6 +291,12 @@ def _begin(
         except OSError as error:
             raise GanBookError(f"{folder} cannot be written ({error.strerror}).") from error
     processes.wait()
+
+
+def open_model(source: str | Path, device: str = "auto") -> Model:
+    """The run of a run folder, or the model of a folder or name; ``GanBookError`` if neither."""
+    is_run = (Path(source) / "recipe.json").exists()
+    return (load_run if is_run else load_model)(source, device)
 
 
 def load_run(folder: str | Path, device: str = "auto") -> Run:

@@ -219,7 +219,7 @@ class BestCheckpoint:
 
     def write(self, state: TrainingState) -> None:
         """``best/generator.safetensors``, then ``best.json``, each whole or not at all."""
-        if self.folder is None:
+        if self.folder is None or not self.facts["history"]:
             return
         if self.weights:
             about = {key: self.facts[key] for key in ("step", "images")}

@@ -24,6 +24,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import gan_book
+from gan_book import probe
 from gan_book.checkpoints import checkpoint_files
 from gan_book.cli import app
 from gan_book.cli_guard import duration, plain, size
@@ -112,6 +113,8 @@ def test_train_reports_refused_files_and_leaves_a_run(place, tmp_path):
     assert "empty.png" in result.stdout
     assert "not-a-picture.jpg" in result.stdout
     assert "step 10 of 50 (80 images seen)" in result.stdout
+    assert f"grids are in {tmp_path / 'run' / 'samples'}" in result.stdout
+    assert (tmp_path / "run" / "samples" / "0000000080.png").is_file()
     told = json.loads((tmp_path / "run" / "data.json").read_text())
     assert len(told["report"]["refused"]) == 2
     assert len(told["held_out"]) == 90 - told["train"] > 0
@@ -213,6 +216,7 @@ def test_dry_run_says_what_it_would_be_and_writes_nothing(place, tmp_path, monke
         "50 steps",
     ):
         assert word in result.stdout
+    assert "Measuring the speed" in result.stderr
     trained, held_out = re.search(r"(\d+) to train on, (\d+) held out", result.stdout).groups()
     assert int(trained) + int(held_out) == 90
     assert int(held_out) > 0
@@ -314,7 +318,41 @@ def test_an_interrupt_says_what_is_saved_and_how_to_go_on(place, run, tmp_path, 
     assert "up to step 10" in result.stderr
     result = train(place, tmp_path / "new")
     assert result.exit_code == 130
+    assert result.stderr.endswith("stopped. Nothing was written.\n")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "recipe.json").write_text((run / "recipe.json").read_text())
+    result = train(place, tmp_path / "new", "--resume")
+    assert result.exit_code == 130
     assert "No checkpoint" in result.stderr
+    monkeypatch.setattr(probe, "dry_run", raising(KeyboardInterrupt()))
+    for more in (["--out", run], ["--out", tmp_path / "new"], []):
+        result = call("train", "digits", "--recipe", place / "tiny.toml", "--dry-run", *more)
+        assert result.exit_code == 130
+        assert result.stderr.endswith("stopped. Nothing was written.\n")
+
+
+def test_few_pictures_get_a_note_and_five_get_the_way_around_a_holdout(place, tmp_path):
+    words = ["--recipe", place / "tiny.toml", "--device", "cpu", "--steps", 1, "--out"]
+    note = "pictures are few"
+    result = train(place, tmp_path / "run", "--steps", 1)
+    assert f"90 {note}" in result.stderr
+    result = call("train", "digits", *words, tmp_path / "many", "--no-select")
+    assert result.exit_code == 0, result.output
+    assert note not in result.stderr
+    few = tmp_path / "few"
+    few.mkdir()
+    for i in range(5):
+        Image.new("RGB", (8, 8), (50 * i, 0, 0)).save(few / f"{i}.png")
+    refused(call("train", few, *words, tmp_path / "five"), "--holdout 0")
+    result = call("train", few, *words, tmp_path / "five", "--holdout", 0)
+    assert result.exit_code == 0, result.output
+    assert f"5 {note}" in result.stderr
+
+
+def test_a_path_with_spaces_that_lacks_quotes_gets_a_hint(tmp_path):
+    for words in (["train", "my", "pictures/"], ["sample", "my", "run"], ["evaluate", "my", "run"]):
+        refused(call(*words), words[-1], "quotes around a path with spaces")
+    assert "quotes" not in call("train", "my-pictures", "--nonsense").stderr
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(place, tmp_path, monkeypatch):
@@ -349,6 +387,9 @@ def test_doctor_passes_here_and_fails_where_training_cannot_work(monkeypatch):
 
 def test_version_and_help():
     assert call("--version").stdout.strip() == f"gan-book {gan_book.__version__}"
+    listed = call("--help").stdout
+    assert "..." not in listed.partition("Commands:")[2]  # no sentence is cut
+    assert "needs none" in call("train", "--help").stdout  # when --out may be left out
     for words in ([], ["train"], ["sample"], ["recipes"], ["doctor"]):
         result = call(*words, "--help")
         assert result.exit_code == 0

@@ -43,7 +43,10 @@ def test_table_and_file(run):
     assert (stored["facts"]["n"], stored["facts"]["seed"]) == (40, 2)
     assert stored["facts"]["extractor"] == "dinov2"
     report = measuring.evaluate(run, n=40, seed=2, extractor=StandIn(name="dinov2"))
-    assert done.stdout.rstrip("\n") == str(report)
+    *table, hint = done.stdout.splitlines()
+    assert "\n".join(table) == str(report)
+    assert hint.startswith("Train longer:")  # 3 of 60 steps
+    assert "--resume" in hint
     assert max(map(len, done.stdout.splitlines())) <= 100
 
 
@@ -55,10 +58,28 @@ def test_another_file_and_pictures(run, tmp_path):
     assert not (run / "evaluation.json").exists()
 
 
+def test_only_a_run_that_was_cut_short_is_told_to_train_longer(run, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "generator.safetensors").write_bytes((run / "generator.safetensors").read_bytes())
+    done = call(model, "--images", "atelier")
+    assert done.exit_code == 0, done.stderr
+    assert "Does not beat" in done.stdout
+    assert "Train longer" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["no-such-run", "runs/nope"])
+def test_a_run_that_is_not_there_is_said_before_anything_is_drawn(name):
+    done = call(name)
+    assert done.exit_code == 2
+    assert "Drawing" not in done.stderr
+    assert name in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["no-such-run"], "There is no model 'no-such-run'"),
+        (["no-such-run"], "model 'no-such-run'; shipped"),
         (["RUN", "--out", "numbers.txt"], "ends in .json"),
         (["RUN", "--n", "4000"], "whole number from 20 to"),
         (["RUN", "--images", "no-such-folder/"], "no file or folder"),

@@ -197,6 +197,19 @@ def test_text_is_complete_and_narrow(real, split):
     assert report.rows[0].frechet is None
 
 
+def test_coverage_by_few_test_pictures_is_said_to_tell_nothing(real):
+    """One note where 5 neighbors are over a twentieth; there even the Gaussian covers all."""
+    order = torch.arange(400)
+    for m in (25, 99, 100):
+        split = Split(order[:240], order[240:300], order[300 : 300 + m])
+        report = evaluate(scenes(120, seed=1), real, split=split, extractor=StandIn())
+        told = [note for note in report.notes if note.startswith("Coverage tells")]
+        assert len(told) == (m < 100)
+        if m == 25:
+            assert "with 25 pictures" in told[0]
+            assert "its 5 nearest, 21% of the rest" in told[0]
+
+
 def test_json_round_trip(real, split, tmp_path):
     path = tmp_path / "report.json"
     report = evaluate(scenes(50, seed=1), real, split=split, extractor=StandIn(), out=path)
@@ -349,7 +362,7 @@ def test_kind_errors(real, split, atelier_run, tmp_path):
     refused(r"\[3, 16, 16\] and the real ones \[3, 8, 8\]", made, noise(200))
     refused("There is no extractor called 'unknown'", made, real, extractor="unknown")
     refused("There is no device", made, real, device="abacus")
-    refused("There is no model", tmp_path / "nowhere")
+    refused("shipped", tmp_path / "nowhere")
     refused("not those of the run .*--images", atelier_run, gb.load_images("atelier", 16, n=91))
     data = json.loads((atelier_run.folder / "data.json").read_text())
     (atelier_run.folder / "data.json").write_text(json.dumps(data | {"source": "lost"}))

@@ -71,6 +71,27 @@ def test_what_a_run_leaves_behind(tmp_path):
     assert torch.__version__.startswith(opened.environment["packages"]["torch"])
 
 
+def test_the_last_grid_is_of_the_generator_that_is_delivered(tmp_path):
+    """Also where training stops between two grids; a grid costs no bit of what comes after."""
+
+    def stop(state, logs):
+        if state.step == 3:
+            raise StopTraining
+
+    def grids() -> list[str]:
+        return sorted(p.stem.lstrip("0") for p in (tmp_path / "cut" / "samples").iterdir())
+
+    run = train(tmp_path / "cut", 30, callbacks=[stop])
+    assert (run.steps, grids()) == (3, ["24"])
+    gb.plots.save_grid(run.sample(64, seed=0), tmp_path / "expected.png")
+    grid = tmp_path / "cut" / "samples" / "0000000024.png"
+    assert grid.read_bytes() == (tmp_path / "expected.png").read_bytes()
+    train(tmp_path / "cut", 21, resume=True)
+    assert grids() == ["160", "168", "24"]
+    train(tmp_path / "one", 21)
+    assert_same_end(tmp_path / "one", tmp_path / "cut")
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -49,12 +49,12 @@ class LoadReport:
         """One line for a person, such as ``1000 pictures kept, 40 refused, 3 duplicates``."""
         parts = [f"{self.kept} pictures kept", f"{len(self.refused)} refused"]
         for count, text in (
-            (self.duplicates, "duplicates"),
+            (self.duplicates, "duplicate{s}"),
             (self.upscaled, "enlarged more than twofold"),
-            (self.ignored, "side files ignored"),
+            (self.ignored, "side file{s} ignored"),
         ):
             if count:
-                parts.append(f"{count} {text}")
+                parts.append(f"{count} {text.format(s='' if count == 1 else 's')}")
         return ", ".join(parts) + f" ({self.source})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _held_out_count(holdout: str | float, total: int) -> int:
         need(
             count >= 2,
             f"A set of {total} pictures is too small to hold any out for measuring (at least 8 are "
-            "needed); add pictures, or train with holdout 0.",
+            "needed); add pictures, or train without measuring: --holdout 0 (holdout=0).",
         )
         return count
     try:
@@ -261,7 +261,7 @@ def _held_out_count(holdout: str | float, total: int) -> int:
     need(
         2 <= count < total,
         f"holdout {holdout} of {total} pictures would hold out {count}; at least 2 must be held "
-        "out (or none, holdout 0) and at least 1 must be left for training.",
+        "out (or none: --holdout 0, holdout=0) and at least 1 must be left for training.",
     )
     return count
 

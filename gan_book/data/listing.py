@@ -168,9 +168,8 @@ def _list_zip(path: Path) -> Listing:
         else:
             found[name] = info
     pictures = [name for name in found if PurePosixPath(name).name != METADATA]
-    tops = {name.partition("/")[0] if "/" in name else "" for name in pictures}
-    only = tops.pop() if len(tops) == 1 else ""
-    listing.root = f"{only}/" if only else ""
+    tops = {name[: name.find("/") + 1] for name in pictures}
+    listing.root = tops.pop() if len(tops) == 1 else ""
     for name, info in sorted(found.items()):
         read = partial(_read_member, archive, info, lock)
         if name in (METADATA, listing.root + METADATA):

@@ -87,7 +87,8 @@ class DCGANGenerator(nn.Module):
     by ``start``. ``width`` is the number of channels before the last stage, doubled at each lower
     resolution up to ``max_width`` (default 8 width). A label joins z as a learned vector of
     ``embedding`` numbers (default: z_dim).
-    ``size=64, batch_norm=True``, the network of 2015, has 3,576,704 parameters.
+    ``size=64, batch_norm=True``, the network of a co-author's code (kernels 4 x 4; the figure of
+    the paper has 5 x 5 and twice the channels), has 3,576,704 parameters.
     Raises ``GanBookError`` for impossible options.
     """
 
@@ -150,7 +151,7 @@ class DCGANDiscriminator(nn.Module):
     gradient penalties; it is off by default.
     Conditional: projection (Miyato and Koyama, 2018), the inner product of the mean features with
     a learned vector for the label, times 1/sqrt(features), is added to the logit.
-    ``size=64, batch_norm=True``, the network of 2015, has 2,765,568 parameters.
+    ``size=64, batch_norm=True``, the network of that code, has 2,765,568 parameters.
     Raises ``GanBookError`` for impossible options.
     """
 

@@ -49,6 +49,18 @@ def test_styles_and_scripts_of_ours_name_no_other_host():
         assert not re.search(r"(?:url\(|import\s+|fetch\()[\"']?(?:https?:)?//", text), file
 
 
+def test_files_that_our_style_loads_exist():
+    """Fonts, for example; and each file that is there is used."""
+    style = (BUILT / "_static" / "book.css").read_text(encoding="utf-8")
+    named = {BUILT / "_static" / name for name in re.findall(r'url\("([^"]+)"\)', style)}
+    assert named
+    assert [path for path in named if not path.is_file()] == []
+    fonts = BUILT / "_static" / "vendor" / "fonts"
+    assert set(fonts.glob("*.woff2")) == {path for path in named if path.suffix == ".woff2"}
+    assert (fonts / "LICENSE").is_file()
+    assert sum(path.stat().st_size for path in fonts.iterdir()) <= 200 * 1024
+
+
 def test_links_inside_the_book_lead_somewhere(path):
     ids = {}
     for link in read(path).links:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import address, check_numbers, citations, lint_notebooks, make_claims, notebooks
+from tests.tools import (
+    address,
+    check_numbers,
+    citations,
+    lint_notebooks,
+    make_claims,
+    make_exercises,
+    notebooks,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = notebooks.notebook_files()
@@ -26,6 +34,12 @@ def test_every_page_of_the_contents_exists_and_every_page_is_in_the_contents():
 def test_claims_page_is_current():
     written = (notebooks.BOOK / "claims.md").read_text(encoding="utf-8")
     assert written == make_claims.page(NOTEBOOKS), "python tests/tools/make_claims.py --write"
+
+
+def test_exercises_page_is_current():
+    written = (notebooks.BOOK / "exercises.md").read_text(encoding="utf-8")
+    assert written == make_exercises.page(NOTEBOOKS), "python tests/tools/make_exercises.py --write"
+    assert make_exercises.problems(NOTEBOOKS) == []
 
 
 def test_claims_are_unique_and_stored():

@@ -133,7 +133,7 @@ def test_impossible_holdouts_are_refused(holdout: object) -> None:
 
 
 def test_a_tiny_set_says_that_it_is_too_small() -> None:
-    with pytest.raises(GanBookError, match=r"7 pictures is too small.*holdout 0"):
+    with pytest.raises(GanBookError, match=r"7 pictures is too small.*--holdout 0 \(holdout=0\)"):
         pictures(7).split()
     assert len(pictures(7).split(0).train) == 7
 
@@ -200,4 +200,7 @@ def test_groups_too_large_to_hold_out_are_said() -> None:
 def test_report_reads_well_and_fits_json() -> None:
     report = LoadReport("folder", kept=10, refused=(("a.jpg", "it is empty"),), duplicates=2)
     assert report.summary() == "10 pictures kept, 1 refused, 2 duplicates (folder)"
+    few = LoadReport("folder", kept=10, duplicates=1, ignored=1)
+    assert few.summary() == "10 pictures kept, 0 refused, 1 duplicate, 1 side file ignored (folder)"
+    assert replace(few, ignored=2).summary().endswith("2 side files ignored (folder)")
     assert json.loads(json.dumps(report.to_dict()))["refused"] == [["a.jpg", "it is empty"]]

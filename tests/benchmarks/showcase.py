@@ -1,0 +1,211 @@
+"""The models that the book ships: one command trains, measures and ships each; it goes on where it
+stopped.
+
+    python tests/benchmarks/showcase.py                        # what there is, and how far it is
+    python tests/benchmarks/showcase.py atelier-32             # train to the end, then ship
+    python tests/benchmarks/showcase.py atelier-32 --images 400000     # a slice; again to go on
+    python tests/benchmarks/showcase.py atelier-32 --ship      # ship the best so far, no training
+
+A recipe of the same name in the package says everything but the pictures, which stand below. The
+checkpoint that ships is the one that is best on validation pictures; it is then measured once on
+pictures that had no part in that choice. Into ``data/models/NAME`` go the weights in half
+precision, a card, the log and a sheet of samples. Paintings need ``GAN_BOOK_REAL_DATA``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
+
+import torch
+
+import gan_book as gb
+from gan_book import checkpoints as files
+from gan_book.data import ImageSet
+from gan_book.plots import save_grid
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = 64  # on the sheet, of seed 0
+READ = 2_400  # pictures drawn to read styles in
+
+
+@dataclass(frozen=True)
+class Show:
+    """A shipped model: what it learns from, and what a reader has to know about it."""
+
+    pictures: Callable[[int], ImageSet]  # by size
+    trained_on: str
+    use: str
+
+
+def atelier(size: int) -> ImageSet:
+    return gb.load_images("atelier", size=size, n=10_000, seed=100, progress=False)
+
+
+def paintings(size: int) -> ImageSet:
+    folder = os.environ.get("GAN_BOOK_REAL_DATA")
+    if not folder:
+        sys.exit("Set GAN_BOOK_REAL_DATA to the folder that holds paintings-pd-128.zip.")
+    return gb.load_images(Path(folder) / "paintings-pd-128.zip", size=size, progress=False)
+
+
+def landscapes(size: int) -> ImageSet:
+    """The thousand pictures of the chapter of that name."""
+    return gb.load_images("atelier", size=size, styles=["dunes", "mist"], progress=False)
+
+
+ATELIER = Show(
+    atelier,
+    "10,000 pictures of the Atelier (seed 100), 12 styles x 8 palettes in equal shares",
+    "To play with, and as the finished model beside the live trainings of the book.",
+)
+SHOWS = {
+    "atelier-32": ATELIER,
+    "atelier-32-styles": ATELIER,
+    "landscapes-16": Show(
+        landscapes,
+        "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
+        "A thousand pictures",
+        "The finished model beside that chapter's one-minute training.",
+    ),
+    "paintings-32": Show(
+        paintings,
+        "2,004 paintings in the public domain, 334 from each of six periods, central squares",
+        "To see what a small network makes of 1,804 paintings; it holds color, light and "
+        "composition, and no objects.",
+    ),
+}
+
+
+def train(name: str, images: int | None) -> gb.Run:
+    """Train to the end of the recipe, or until so many images in all were seen."""
+    recipe = gb.recipe(name)
+    pictures = SHOWS[name].pictures(recipe.size[0])
+    steps = None if images is None else recipe.steps_of(images)
+    return gb.train(recipe, pictures, ROOT / "runs" / name, steps=steps, resume=True, select=True)
+
+
+def ship(name: str) -> Path:
+    """Write the best checkpoint of the run, measured, to ``data/models/NAME``."""
+    run, out = ROOT / "runs" / name, ROOT / "data" / "models" / name
+    began = time.perf_counter()
+    trained = gb.load_run(run, device="cpu")
+    best, chosen = trained.best, files.read_json(run / "best.json")
+    pictures = SHOWS[name].pictures(trained.recipe.size[0])
+    out.mkdir(parents=True, exist_ok=True)
+    half = {key: value.half() for key, value in best.generator.state_dict().items()}
+    files.save_tensors(
+        out / "generator.safetensors", half, {"recipe": trained.recipe.to_dict(), "name": name}
+    )
+    shipped = gb.load_model(out, device="cpu")  # what is measured is what is shipped
+    split = _split(pictures, files.read_json(run / "data.json"))
+    report = gb.evaluate(shipped, pictures, split=split, seed=0)
+    print(report)
+    card = {
+        "name": name,
+        "use": SHOWS[name].use,
+        "trained on": SHOWS[name].trained_on,
+        "licence of the pictures": pictures.licence,
+        "licence": "CC BY 4.0, as the book's figures",
+        "fingerprint of the pictures": pictures.fingerprint(),
+        "pictures": {key: len(getattr(split, key)) for key in ("train", "validation", "test")},
+        "command": f"python tests/benchmarks/showcase.py {name}",
+        "recipe": trained.recipe.to_dict(),
+        "parameters": sum(p.numel() for p in shipped.generator.parameters()),
+        "dtype": "float16",
+        "sha256": files.digest(half),
+        "images seen": chosen["images"],
+        "images seen by the whole run": trained.images_seen,
+        "seconds": round(trained.log[-1]["seconds"]),
+        "environment": trained.environment,
+        "chosen by": {key: chosen[key] for key in ("kid", "kid_se", "n", "seed", "validation")},
+        "measured": report.to_dict(),
+        "styles": _styles(shipped),
+        "samples": f"samples.png: {SAMPLES} pictures, seed 0",
+    }
+    files.write_json(out / "card.json", card)
+    (out / "log.jsonl").write_bytes((run / "log.jsonl").read_bytes())
+    labels = rows_of(shipped)
+    save_grid(
+        shipped.sample(SAMPLES if labels is None else len(labels), seed=0, labels=labels),
+        out / "samples.png",
+        columns=8,
+        scale=2,
+        metadata={"model": name, "seed": 0, "sha256": card["sha256"]},
+    )
+    print(f"shipped to {out} in {time.perf_counter() - began:.0f} s")
+    return out
+
+
+def _split(pictures: ImageSet, data: dict[str, Any]) -> Any:
+    """The split of the run: its record of what was held out, for these very pictures."""
+    if pictures.fingerprint() != data["fingerprint"]:
+        sys.exit("These are not the pictures that the run was trained on.")
+    mask = torch.ones(len(pictures), dtype=torch.bool)
+    mask[torch.tensor(data["held_out"])] = False
+    held = (torch.tensor(data[key]) for key in ("validation", "test"))
+    return gb.data.Split(mask.nonzero()[:, 0], *held)
+
+
+def rows_of(model: gb.Model) -> torch.Tensor | None:
+    """Labels for a sheet: a row of eight for each class; None for an unconditional model."""
+    classes = model.recipe.num_classes
+    return torch.arange(classes).repeat_interleave(8) if classes else None
+
+
+def _styles(model: gb.Model) -> dict[str, Any] | None:
+    """How often the wanted style is read (conditional), and the least and the most frequent."""
+    if not model.recipe.name.startswith("atelier"):
+        return None
+    classes = model.recipe.num_classes
+    wanted = torch.arange(READ) % classes if classes else None  # (N,)
+    read = gb.extractor(device="cpu").read(model.sample(READ, seed=2, labels=wanted)).style  # (N,)
+    shares = torch.bincount(read, minlength=12) / READ  # (12,)
+    facts: dict[str, Any] = {"n": READ, "seed": 2, "shares": [round(s, 4) for s in shares.tolist()]}
+    if wanted is not None:
+        right = (read == wanted).double()
+        facts["accuracy"] = right.mean().item()
+        facts["accuracy by style"] = [right[wanted == c].mean().item() for c in range(classes)]
+    return facts
+
+
+def status() -> None:
+    """Print how far each model is."""
+    for name in SHOWS:
+        best = ROOT / "runs" / name / "best.json"
+        told = "not begun"
+        if best.exists():
+            facts = files.read_json(best)
+            told = f"best at {facts['images']:,} images"
+        shipped = (ROOT / "data" / "models" / name / "card.json").exists()
+        total = gb.recipe(name).total_images
+        print(f"{name:20} {total:>9,} images   {told}{', shipped' if shipped else ''}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", nargs="?", choices=list(SHOWS))
+    parser.add_argument("--images", type=int, help="train until so many images in all were seen")
+    parser.add_argument("--ship", action="store_true", help="ship the best so far, no training")
+    chosen = parser.parse_args()
+    if chosen.name is None:
+        status()
+        return
+    if not chosen.ship:
+        print(train(chosen.name, chosen.images))
+    if chosen.ship or chosen.images is None:
+        ship(chosen.name)
+
+
+if __name__ == "__main__":
+    main()
