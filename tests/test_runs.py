@@ -369,7 +369,7 @@ def test_init_starts_from_a_run_or_a_model(tmp_path):
     wide = tiny(generator={"model": "dcgan", "width": 8, "z_dim": 4})
     with pytest.raises(GanBookError, match="does not fit"):
         train(tmp_path / "c", 1, init=tmp_path / "a", recipe=wide)
-    with pytest.raises(GanBookError, match="no model 'nobody'"):
+    with pytest.raises(GanBookError, match="no run or model 'nobody'"):
         train(tmp_path / "d", 1, init="nobody")
 
 

@@ -26,7 +26,7 @@ LARGEST = 25 * 2**20
 DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold
 # What only builds or browsers' developer tools read.
 LEFT_OUT = {".buildinfo", "objects.inv"}
-ENDINGS_LEFT_OUT = (".map", ".pickle")
+ENDINGS_LEFT_OUT = (".map",)
 
 README = """\
 THE GAN BOOK, offline edition
