@@ -46,6 +46,7 @@ class Show:
     pictures: Callable[[int], ImageSet]  # by size
     trained_on: str
     use: str
+    licence: str = ""  # of the pictures, where the files do not say it
 
 
 def atelier(size: int) -> ImageSet:
@@ -83,6 +84,7 @@ SHOWS = {
         "2,004 paintings in the public domain, 334 from each of six periods, central squares",
         "To see what a small network makes of 1,804 paintings; it holds color, light and "
         "composition, and no objects.",
+        "works in the public domain; each named, with its source, in the set's own list",
     ),
 }
 
@@ -115,7 +117,7 @@ def ship(name: str) -> Path:
         "name": name,
         "use": SHOWS[name].use,
         "trained on": SHOWS[name].trained_on,
-        "licence of the pictures": pictures.licence,
+        "licence of the pictures": SHOWS[name].licence or pictures.licence,
         "licence": "CC BY 4.0, as the book's figures",
         "fingerprint of the pictures": pictures.fingerprint(),
         "pictures": {key: len(getattr(split, key)) for key in ("train", "validation", "test")},
