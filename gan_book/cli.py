@@ -196,7 +196,8 @@ def sample(
     )
     pictures = model.sample(n, seed=seed, labels=label)  # (n, C, H, W)
     facts: dict[str, object] = {"recipe": made.name, "model": Path(run).name, "n": n, "seed": seed}
-    facts |= {} if label is None else {"label": label}
+    if label is not None:
+        facts["label"] = label
     if folder is not None:
         write_pictures(pictures, Path(folder))
         say(f"{n:,} pictures in {folder}")
@@ -248,8 +249,9 @@ def evaluate(
     )
     model = open_model(run, device)
     complain("Drawing and measuring; the first time may take a minute or two on a CPU.")
-    measure, size = gan_book.evaluate, n or "auto"
-    report = measure(model, images, n=size, seed=seed, extractor=extractor, device=device, out=out)
+    report = gan_book.evaluate(
+        model, images, n=n or "auto", seed=seed, extractor=extractor, device=device, out=out
+    )
     for line in str(report).splitlines():
         say(line)
     unfinished = getattr(model, "steps", math.inf) < model.recipe.total_steps  # a run cut short

@@ -82,7 +82,8 @@ def how_to_go_on(folder: Path | None) -> str:
     if not found:
         return f" No checkpoint has been saved in {folder} yet; with --resume it begins again."
     step = int(found[-1].stem.removeprefix("step-"))
-    words = ["gan-book", *sys.argv[1:], *["--resume"][: "--resume" not in sys.argv]]
+    words = ["gan-book", *sys.argv[1:]]
+    words += [] if "--resume" in words else ["--resume"]
     return f" Everything up to step {step} is saved in {folder}; go on with: {shlex.join(words)}"
 
 

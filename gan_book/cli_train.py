@@ -154,7 +154,7 @@ def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) ->
 
     place = resolve_device(device)
     split = images.split(aside, seed=0) if hasattr(images, "split") else None
-    train = split and split.train
+    train = None if split is None else split.train
     batches = Batches(images, train, chosen.batch_size, seed=seed, device=place, flip=chosen.flip)
     complain("Measuring the speed; large recipes take a minute or two on a CPU.")
     found = dry_run(chosen, batches)

@@ -92,7 +92,7 @@ def evaluate(
     model = _opened(source, device)
     folder, data = _records(model)
     pictures = _pictures(model, images, data, checked=split is None)
-    split = split or _split(model, pictures, data)
+    split = split or split_of(model, pictures, data)
     kin = _kin(pictures)
     order, testing = _shuffled(split.train, seed), _shuffled(split.test, 0)  # (T,), (M,)
     # without fresh real pictures the floor and the copies are two halves of the training pictures
@@ -266,7 +266,7 @@ def _pictures(
     return found
 
 
-def _split(model: Model | Tensor, pictures: ImageSet, data: Mapping[str, Any]) -> Split:
+def split_of(model: Model | Tensor, pictures: ImageSet, data: Mapping[str, Any]) -> Split:
     """Which pictures trained and which were held out, as the run says; else a new split."""
     if isinstance(model, Run) and model.split is not None:
         return model.split

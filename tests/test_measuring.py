@@ -280,7 +280,7 @@ def test_the_split_is_that_of_the_run(tmp_path):
     """Read from data.json, it holds out what `train` held out."""
     run = gb.train(tiny(), noise(160), tmp_path / "run", steps=2, holdout=60, progress=False)
     opened = gb.load_run(run.folder)
-    found = measuring._split(opened, noise(160), measuring._records(opened)[1])
+    found = measuring.split_of(opened, noise(160), measuring._records(opened)[1])
     for side in ("train", "validation", "test"):
         assert getattr(found, side).tolist() == getattr(run.split, side).tolist()
 

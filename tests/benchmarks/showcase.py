@@ -32,10 +32,11 @@ import torch
 import gan_book as gb
 from gan_book import checkpoints as files
 from gan_book.data import ImageSet
+from gan_book.measuring import split_of
 from gan_book.plots import save_grid
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = 64  # on the sheet, of seed 0
+SAMPLES = 64  # on the sheet of an unconditional model, of seed 0
 READ = 2_400  # pictures drawn to read styles in
 
 
@@ -110,9 +111,13 @@ def ship(name: str) -> Path:
         out / "generator.safetensors", half, {"recipe": trained.recipe.to_dict(), "name": name}
     )
     shipped = gb.load_model(out, device="cpu")  # what is measured is what is shipped
-    split = _split(pictures, files.read_json(run / "data.json"))
+    data = files.read_json(run / "data.json")
+    if pictures.fingerprint() != data["fingerprint"]:
+        sys.exit("These are not the pictures that the run was trained on.")
+    split = split_of(trained, pictures, data)
     report = gb.evaluate(shipped, pictures, split=split, seed=0)
     print(report)
+    sheet = sheet_of(shipped)
     card = {
         "name": name,
         "use": SHOWS[name].use,
@@ -133,13 +138,12 @@ def ship(name: str) -> Path:
         "chosen by": {key: chosen[key] for key in ("kid", "kid_se", "n", "seed", "validation")},
         "measured": report.to_dict(),
         "styles": _styles(shipped),
-        "samples": f"samples.png: {SAMPLES} pictures, seed 0",
+        "samples": f"samples.png: {len(sheet)} pictures, seed 0",
     }
     files.write_json(out / "card.json", card)
     (out / "log.jsonl").write_bytes((run / "log.jsonl").read_bytes())
-    labels = rows_of(shipped)
     save_grid(
-        shipped.sample(SAMPLES if labels is None else len(labels), seed=0, labels=labels),
+        sheet,
         out / "samples.png",
         columns=8,
         scale=2,
@@ -149,20 +153,13 @@ def ship(name: str) -> Path:
     return out
 
 
-def _split(pictures: ImageSet, data: dict[str, Any]) -> Any:
-    """The split of the run: its record of what was held out, for these very pictures."""
-    if pictures.fingerprint() != data["fingerprint"]:
-        sys.exit("These are not the pictures that the run was trained on.")
-    mask = torch.ones(len(pictures), dtype=torch.bool)
-    mask[torch.tensor(data["held_out"])] = False
-    held = (torch.tensor(data[key]) for key in ("validation", "test"))
-    return gb.data.Split(mask.nonzero()[:, 0], *held)
-
-
-def rows_of(model: gb.Model) -> torch.Tensor | None:
-    """Labels for a sheet: a row of eight for each class; None for an unconditional model."""
+def sheet_of(model: gb.Model) -> torch.Tensor:
+    """The pictures of the sheet: a row of eight for each class, or the first of seed 0."""
     classes = model.recipe.num_classes
-    return torch.arange(classes).repeat_interleave(8) if classes else None
+    if not classes:
+        return model.sample(SAMPLES, seed=0)
+    labels = torch.arange(classes).repeat_interleave(8)  # (8 classes,)
+    return model.sample(len(labels), seed=0, labels=labels)
 
 
 def _styles(model: gb.Model) -> dict[str, Any] | None:

@@ -83,9 +83,8 @@ def bound(node: ast.AST) -> Iterator[str]:
 
 def comprehended(node: ast.AST) -> set[str]:
     """Return the names that only comprehensions of an expression bind."""
-    inside = [n for part in ast.walk(node) if isinstance(part, ast.comprehension)
-              for n in bound(part.target)]  # fmt: skip
-    return set(inside)
+    inside = (part for part in ast.walk(node) if isinstance(part, ast.comprehension))
+    return {name for part in inside for name in bound(part.target)}
 
 
 def events(statements: list[ast.stmt]) -> Iterator[Event]:
@@ -96,10 +95,9 @@ def events(statements: list[ast.stmt]) -> Iterator[Event]:
             if isinstance(node, FUNCTIONS):
                 arguments = node.args
                 outside += [*arguments.defaults, *(d for d in arguments.kw_defaults if d)]
-                body = frozenset(loads(node))
             else:
                 outside += node.bases
-                body = frozenset(loads(node))
+            body = frozenset(loads(node))
             for part in outside:
                 yield from (Event(name, True) for name in sorted(loads(part)))
             if isinstance(node, ast.ClassDef):  # its body runs at once

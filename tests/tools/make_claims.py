@@ -6,7 +6,6 @@ python tests/tools/make_claims.py --write    writes it
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
 import sys
@@ -17,7 +16,7 @@ from typing import NamedTuple
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.tools import notebooks
+from tests.tools import bindings, notebooks
 
 LINE = re.compile(r"^((?:\d+(?:\.\d+)*|[A-Z])-\d{2}) holds: (.+)$")
 HEAD = """\
@@ -53,7 +52,7 @@ def called(path: Path) -> list[str]:
     for cell in notebooks.cells(path, "code"):
         if {"nbval-skip", "raises-exception"} & set(notebooks.tags(cell)):
             continue
-        source = re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", cell["source"])
+        source = bindings.python(cell["source"])
         for node in ast.walk(ast.parse(source)):
             if (
                 isinstance(node, ast.Call)
@@ -109,20 +108,8 @@ def cell_text(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Check or write the page; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="write the page")
-    options = parser.parse_args(arguments)
     paths = notebooks.notebook_files()
-    target = notebooks.BOOK / "claims.md"
-    lines = problems(paths)
-    text = page(paths)
-    if options.write:
-        target.write_text(text, encoding="utf-8")
-    elif not target.exists() or target.read_text(encoding="utf-8") != text:
-        lines.append("book/claims.md is not current: python tests/tools/make_claims.py --write")
-    for line in lines:
-        print(line)
-    return 1 if lines else 0
+    return notebooks.keep_page("claims", page(paths), problems(paths), __doc__, arguments)
 
 
 if __name__ == "__main__":

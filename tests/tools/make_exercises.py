@@ -6,7 +6,6 @@ python tests/tools/make_exercises.py --write    writes it
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections import Counter
@@ -158,22 +157,8 @@ def cell_text(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Check or write the page; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="write the page")
-    options = parser.parse_args(arguments)
     paths = notebooks.notebook_files()
-    target = notebooks.BOOK / "exercises.md"
-    lines = problems(paths)
-    text = page(paths)
-    if options.write:
-        target.write_text(text, encoding="utf-8")
-    elif not target.exists() or target.read_text(encoding="utf-8") != text:
-        lines.append(
-            "book/exercises.md is not current: python tests/tools/make_exercises.py --write"
-        )
-    for line in lines:
-        print(line)
-    return 1 if lines else 0
+    return notebooks.keep_page("exercises", page(paths), problems(paths), __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,20 @@ def title(path: Path) -> str:
         if line.startswith("# "):
             return line[2:].strip()
     return path.stem
+
+
+def keep_page(
+    name: str, text: str, problems: list[str], doc: str | None, arguments: list[str] | None
+) -> int:
+    """Check or, with --write, write a page that a tool collects; return the exit status."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="write the page")
+    options = parser.parse_args(arguments)
+    target, lines = BOOK / f"{name}.md", list(problems)
+    if options.write:
+        target.write_text(text, encoding="utf-8")
+    elif not target.exists() or target.read_text(encoding="utf-8") != text:
+        lines.append(f"book/{name}.md is not current: python tests/tools/make_{name}.py --write")
+    for line in lines:
+        print(line)
+    return 1 if lines else 0
