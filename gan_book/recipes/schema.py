@@ -109,8 +109,8 @@ class Recipe:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (C, H, W), or (2,) for points."""
-        return (2,) if self.points else (self.channels, *self.size)
+        """Shape of one sample: (C, H, W), or (2,) for points; (out,) if G has that option."""
+        return (self.generator.get("out", 2),) if self.points else (self.channels, *self.size)
 
     @property
     def total_steps(self) -> int:

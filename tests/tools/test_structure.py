@@ -46,11 +46,16 @@ ROOM_OF = {
     "penalties": "penalties",
     "augment": "augment",
     "objectives": "objectives",
+    "elbo": "objectives",  # the VAE's objective
+    "denoising": "objectives",  # the diffusion model's, with its sampler
     # recipes, training, checkpoints and what they are made of
     "recipes": "training",
     "control": "training",  # adapts the augmentation from held-out pictures
     "doctor": "training",  # a run records what the machine is
     "training": "training",
+    "fitting": "training",  # one network, one loss: VAE and diffusion
+    "toy_gans": "training",  # many seeds at once, in the plane
+    "dirac": "training",  # games of two numbers
     "checkpoints": "base",  # files of tensors and JSON, checked when read
     "model": "training",
     "processes": "training",

@@ -1,0 +1,105 @@
+"""Fit one network to one loss: what a VAE and a diffusion model need, who have no opponent.
+
+The schedule and the moving average are those of the games, so that a comparison compares methods.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import need
+from .recipes.schema import Ramp
+from .training import update_average
+
+PARTS = 1_000_000  # the learning rate's schedule counts millionths of the whole fit
+
+
+@dataclass
+class Fit:
+    """What a fit did.
+
+    average: exponential moving average of the whole objective, its networks included.
+    log: for each log point "step" and the mean of each log since the one before.
+    steps, images: done so far; images are training samples shown, repetitions counted.
+    seconds: processor time of the steps, without callbacks.
+    """
+
+    average: nn.Module
+    log: list[dict[str, float]] = field(default_factory=list)
+    steps: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+
+def fit(
+    objective: nn.Module,
+    next_batch: Callable[[], Tensor],
+    generator: torch.Generator,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    lr: float = 1e-3,
+    ema_half_life: int = 0,
+    every: int = 100,
+    callback: Callable[[Fit], None] | None = None,
+) -> Fit:
+    """Minimize an objective by Adam for so many steps, or so many seconds of processor time.
+
+    Args:
+        objective: ``objective(x, *objective.draw(x, generator))`` returns a 0-d loss and logs, as
+            ``VAEObjective`` and ``DenoisingObjective`` do. Its parameters are trained in place.
+        next_batch: returns the next training samples (N, ...).
+        generator: the source of the objective's noise.
+        lr: learning rate at the start; it falls on half a cosine to a tenth.
+        ema_half_life: of the average, in images, and at most a twentieth of those seen; 0: no
+            averaging.
+        every: steps between log points, where ``callback`` is called, too.
+
+    Raises:
+        GanBookError: unless one of ``steps`` and ``seconds`` is given and positive; where the loss
+            is not finite at a log point.
+    """
+    length = seconds if steps is None else steps
+    need(
+        (steps is None) != (seconds is None) and length is not None and length > 0,
+        f"A fit takes a number of steps or of seconds, one of the two, not {steps} and {seconds}.",
+    )
+    optimizer = torch.optim.Adam(objective.parameters(), lr=lr, betas=(0.9, 0.99))
+    rate = Ramp(lr, lr / 10, PARTS)
+    done = Fit(copy.deepcopy(objective).requires_grad_(False))
+    sums: dict[str, Any] = {}
+    started, share = time.process_time(), 0.0
+    while share < 1:
+        optimizer.param_groups[0]["lr"] = rate.value(int(PARTS * share))
+        x = next_batch()  # (N, ...)
+        loss, logs = objective(x, *objective.draw(x, generator))  # type: ignore[operator]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        done.steps, done.images = done.steps + 1, done.images + len(x)
+        half_life = min(ema_half_life, 0.05 * done.images)
+        update_average(done.average, objective, 0.5 ** (len(x) / half_life) if half_life else 0.0)
+        sums = {name: sums.get(name, 0.0) + value.detach() for name, value in logs.items()}
+        done.seconds = time.process_time() - started
+        share = (done.seconds if steps is None else done.steps) / length  # type: ignore[operator]
+        if done.steps % every == 0 or share >= 1:
+            count = done.steps % every or every
+            means = {name: float(total) / count for name, total in sums.items()}
+            need(
+                all(map(math.isfinite, means.values())),
+                f"The fit diverged by step {done.steps}: {means}; try a lower learning rate.",
+            )
+            done.log.append({"step": done.steps, **means})
+            sums, paused = {}, time.process_time()
+            if callback is not None:
+                callback(done)
+            started += time.process_time() - paused
+    return done
