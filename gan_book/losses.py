@@ -73,7 +73,8 @@ def least_squares_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Ten
     """``1/2 E (r - b)^2 + 1/2 E (f - a)^2`` with the targets a = 0 (fake) and b = 1 (real).
 
     Mao et al. 2017 (arXiv 1611.04076), eq. 9, the 0-1 coding; 1/4 where D says 1/2. Their eq. 8
-    has the other targets, a = -1, b = 1, c = 0, under which G minimizes Pearson's chi-squared.
+    has the other targets, a = -1, b = 1, c = 0, for which G's criterion, with its term at real
+    pictures and D at its optimum, is Pearson's chi-squared between p + q and 2 q.
     """
     return 0.5 * (real_logits - 1).square().mean() + 0.5 * fake_logits.square().mean()
 

@@ -1,0 +1,97 @@
+"""Mode collapse with and without penalties, over seeds; one JSON a cell, all its seeds at once.
+
+    python tests/benchmarks/mode_collapse.py           # every cell without a result, 75 minutes
+    python tests/benchmarks/mode_collapse.py grid      # some cells, by the start of their name
+    python tests/benchmarks/mode_collapse.py --again grid-relativistic
+
+Three games, one thread: the grid of 25 Gaussians (recipe grid-25), stacks of three scikit-learn
+digits with their 1,000 modes, and finite sets on the ring of eight, one point repeated or none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
+
+import torch
+
+from gan_book.results import results_folder, save_result
+from tests.benchmarks.mode_collapse_games import (
+    FEWER_SEEDS,
+    NAME,
+    digits_cell,
+    grid_cell,
+    ring_cell,
+    shares_cell,
+)
+
+NONE = {"r1": 0.0, "r2": 0.0}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "relativistic": {},
+    "relativistic-none": NONE,
+    "non-saturating-none": {"loss": "non-saturating", **NONE},
+    "relativistic-r1": {"r2": 0.0},
+    "relativistic-r2": {"r1": 0.0},
+    "non-saturating": {"loss": "non-saturating"},
+}
+DIGITS = ("relativistic", "relativistic-none", "non-saturating", "non-saturating-none")
+COPIES = (0, 1_000, 9_000)  # beside 1,000 points that differ: 0 %, 50 %, 90 % of the set
+# G is five times as fast as D, and both have momentum: the gallery's hopping run.
+HASTY = {**NONE, "lr": 1e-3, "d_lr_factor": 0.2, "beta1": 0.9}
+
+
+def cells() -> dict[str, Callable[[], dict[str, Any]]]:
+    """All cells, the most wanted first."""
+    found: dict[str, Callable[[], dict[str, Any]]] = {}
+    names = list(VARIANTS)
+    for name in names[:3]:  # those that the bars are about
+        found[f"grid-{name}"] = partial(grid_cell, VARIANTS[name])
+    found["shares-relativistic"] = partial(shares_cell, {})  # why the KL is what it is
+    for copies in COPIES:
+        for name in ("relativistic", "relativistic-none"):
+            found[f"ring-{name}-{copies}"] = partial(ring_cell, VARIANTS[name], copies)
+    found["ring-hasty-0"] = partial(ring_cell, HASTY, 0, 1_000)
+    for name in DIGITS:
+        found[f"digits-{name}"] = partial(digits_cell, VARIANTS[name])
+    for name in names[3:]:
+        found[f"grid-{name}"] = partial(grid_cell, VARIANTS[name], FEWER_SEEDS)
+    return found
+
+
+def measure(name: str, cell: Callable[[], dict[str, Any]], again: bool = False) -> None:
+    """Run one cell and save it, unless its result is there."""
+    if not again and (results_folder() / NAME / f"{name}.json").exists():
+        print(f"{name:32} is there", flush=True)
+        return
+    start, processor = time.perf_counter(), time.process_time()
+    record = cell()
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    times = {"seconds": seconds, "processor_seconds": processor}
+    save_result(NAME, name, {**record, **times}, device="cpu")
+    shown = {key: record[key] for key in ("modes", "good", "kl")}
+    print(f"{name:32} {processor:6.1f} s {shown}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cells", nargs="*", help="starts of names; all by default")
+    parser.add_argument("--again", action="store_true", help="measure cells that have a result")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name, cell in cells().items():
+        if not arguments.cells or name.startswith(tuple(arguments.cells)):
+            measure(name, cell, arguments.again)
+
+
+if __name__ == "__main__":
+    main()
