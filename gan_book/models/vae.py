@@ -76,8 +76,8 @@ class VAE(nn.Module):
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, sd: float = 0.1) -> None:
         super().__init__()
-        sd_is_one = isinstance(sd, int | float) and math.isfinite(sd) and sd > 0
-        need(sd_is_one, f"The decoder's sd must be a positive number, not {brief(sd)}.")
+        positive = isinstance(sd, int | float) and math.isfinite(sd) and sd > 0
+        need(positive, f"The decoder's sd must be a positive number, not {brief(sd)}.")
         self.encoder, self.decoder, self.sd = encoder, decoder, sd
         self.z_dim: int = encoder.z_dim  # type: ignore[assignment]
         theirs = getattr(decoder, "z_dim", self.z_dim)

@@ -53,11 +53,12 @@ Look = Callable[[nn.Module, int, float, int], None]  # averaged net, steps, seco
 
 @dataclass(frozen=True)
 class Setting:
-    """What a family was told: its learning rate, and how many training pictures."""
+    """What a family was told: its learning rate, how many training pictures, the VAE's sd."""
 
     family: str
     lr: float = 1e-3
     pictures: int = 10_000
+    sd: float = SD
 
 
 def gan_state(setting: Setting, seed: int, steps: int) -> TrainingState:
@@ -89,7 +90,7 @@ def objective_of(setting: Setting, seed: int) -> nn.Module:
 
         encoder = ConvEncoder(SIZE, 3, z_dim=Z_DIM, width=ENCODER_WIDTH)
         decoder = DCGANGenerator(SIZE, 3, z_dim=Z_DIM, width=WIDTH)
-        return VAEObjective(VAE(encoder, decoder, sd=SD))
+        return VAEObjective(VAE(encoder, decoder, sd=setting.sd))
 
 
 def batches_of(setting: Setting, seed: int) -> Batches:
@@ -218,6 +219,7 @@ def run(
         "steps": steps,
         "pictures": setting.pictures,
         "lr": setting.lr,
+        **({"sd": setting.sd} if family == "vae" else {}),
         "training_seconds": last.pop("seconds", None),
         **last,
         "curve": curve,
