@@ -182,6 +182,17 @@ def test_a_discriminator_of_two_features():
     assert found.tolist() == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(("curvature", "equal"), [(0.0, True), (0.3, False)])
+def test_r1_and_r2_agree_at_a_perfect_equilibrium_only_if_d_is_flat_around_the_data(
+    curvature, equal
+):
+    state = torch.tensor([0.0, 0.0, curvature], dtype=DOUBLE)  # at rest for any curvature
+    r1, r2 = Game("wasserstein", r1=0.5), Game("wasserstein", r2=0.5)
+    assert not r1.field(state).any()
+    assert not r2.field(state).any()
+    assert torch.equal(r1.jacobian(state), r2.jacobian(state)) == equal
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -53,12 +53,11 @@ Look = Callable[[nn.Module, int, float, int], None]  # averaged net, steps, seco
 
 @dataclass(frozen=True)
 class Setting:
-    """What a family was told: its learning rate, how many training pictures, the VAE's sd."""
+    """What a family was told: its learning rate, and how many training pictures."""
 
     family: str
     lr: float = 1e-3
     pictures: int = 10_000
-    sd: float = SD
 
 
 def gan_state(setting: Setting, seed: int, steps: int) -> TrainingState:
@@ -90,7 +89,7 @@ def objective_of(setting: Setting, seed: int) -> nn.Module:
 
         encoder = ConvEncoder(SIZE, 3, z_dim=Z_DIM, width=ENCODER_WIDTH)
         decoder = DCGANGenerator(SIZE, 3, z_dim=Z_DIM, width=WIDTH)
-        return VAEObjective(VAE(encoder, decoder, sd=setting.sd))
+        return VAEObjective(VAE(encoder, decoder, sd=SD))
 
 
 def batches_of(setting: Setting, seed: int) -> Batches:
@@ -205,7 +204,7 @@ def run(
                 str(k): distances(sampled(family, net, sweep, seed=0, steps=k)) for k in OTHER_STEPS
             }
         if seed == 0:
-            picture_file(made, cell, 6 if kind == "long" else 3)
+            picture_file(made, cell, 6 if looks else 3)
 
     ended = ""
     try:
@@ -219,7 +218,6 @@ def run(
         "steps": steps,
         "pictures": setting.pictures,
         "lr": setting.lr,
-        **({"sd": setting.sd} if family == "vae" else {}),
         "training_seconds": last.pop("seconds", None),
         **last,
         "curve": curve,
