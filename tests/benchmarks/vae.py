@@ -4,7 +4,7 @@
     python tests/benchmarks/vae.py sd1-seed0    # some cells, by the start of their name
 
 Four standard deviations, three seeds each; pictures, networks and learning rate are those of the
-chapter (``book/vae.ipynb``), three times its steps.
+chapter (``book/vae.ipynb``), twice its steps.
 """
 
 from __future__ import annotations
