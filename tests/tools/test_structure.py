@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "gan_book"
 FILE_LINES = 350
 # A ratchet: the goal is 5,500, the package is above it (CONTRIBUTING.md says why), and this number
-# may only fall, unless a part of the book brings new rooms: part 2 brought 569 lines (VAE, diffusion,
-# many toy GANs at once, games of two numbers, exact divergences).
+# may only fall, unless a part of the book brings new rooms: part 2 brought 569 lines (VAE,
+# diffusion, many toy GANs at once, games of two numbers, exact divergences).
 CODE_LINES = 8_603
 LOOP_LINES = 60
 LOOPS = {"training.py": ("run_steps",)}
