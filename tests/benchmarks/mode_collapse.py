@@ -60,6 +60,10 @@ def cells() -> dict[str, Callable[[], dict[str, Any]]]:
     for copies in COPIES:
         for name in ("relativistic", "relativistic-none"):
             found[f"ring-{name}-{copies}"] = partial(ring_cell, VARIANTS[name], copies)
+            if copies:  # the same shares without any repeated point
+                found[f"ring-{name}-{copies}-different"] = partial(
+                    ring_cell, VARIANTS[name], copies, different=True
+                )
     found["ring-hasty-0"] = partial(ring_cell, HASTY, 0, 1_000)
     for name in DIGITS:
         found[f"digits-{name}"] = partial(digits_cell, VARIANTS[name])

@@ -137,17 +137,19 @@ def shares_cell(settings: Record) -> Record:
     }
 
 
-def repeated_ring(copies: int) -> tuple[Tensor, Tensor, Tensor]:
+def repeated_ring(copies: int, different: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """A finite set (1000 + copies, 2): 1,000 points of the ring, and the first of mode 0 again and
-    again; that point (2,); and the set's shares of the modes (8,), what a faithful G would make."""
-    target = ring()
-    points = target.sample(1_000, torch.Generator().manual_seed(1234))  # (1000, 2)
+    again, or, where they are to be ``different``, as many new points of mode 0; that first point
+    (2,); and the set's shares of the modes (8,), what a faithful G would make."""
+    target, stream = ring(), torch.Generator().manual_seed(1234)
+    points = target.sample(1_000, stream)  # (1000, 2)
     mode = torch.cdist(points.double(), target.modes).min(1).indices  # (1000,)
     copied = points[mode == 0][0]  # (2,)
-    whole = torch.cat([points, copied.expand(copies, 2)])  # (1000 + copies, 2)
+    noise = torch.randn(copies, 2, generator=stream, dtype=torch.float64)
+    added = target.modes[0] + target.sd * noise if different else copied.expand(copies, 2)
     counts = torch.bincount(mode, minlength=8).double()  # (8,)
     counts[0] += copies
-    return whole, copied, counts / counts.sum()
+    return torch.cat([points, added.float()]), copied, counts / counts.sum()
 
 
 def ring_score(points: Tensor, copied: Tensor, shares: Tensor) -> Record:
@@ -175,9 +177,12 @@ def ring_score(points: Tensor, copied: Tensor, shares: Tensor) -> Record:
     }
 
 
-def ring_cell(settings: Record, copies: int, steps: int | None = None) -> Record:
-    """A finite set on the ring; ``copies`` of one point are added to 1,000 that all differ."""
-    whole, copied, shares = repeated_ring(copies)
+def ring_cell(
+    settings: Record, copies: int, steps: int | None = None, different: bool = False
+) -> Record:
+    """A finite set on the ring: 1,000 points that all differ, and ``copies`` of one of them (or as
+    many other points of its mode)."""
+    whole, copied, shares = repeated_ring(copies, different)
     chosen = recipe("ring", **settings)
     log: list[Record] = []
 
