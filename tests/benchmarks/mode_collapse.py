@@ -57,13 +57,15 @@ def cells() -> dict[str, Callable[[], dict[str, Any]]]:
     for name in names[:3]:  # those that the bars are about
         found[f"grid-{name}"] = partial(grid_cell, VARIANTS[name])
     found["shares-relativistic"] = partial(shares_cell, {})  # why the KL is what it is
-    for copies in COPIES:
-        for name in ("relativistic", "relativistic-none"):
+    for name in ("relativistic", "relativistic-none"):
+        for copies in COPIES:
             found[f"ring-{name}-{copies}"] = partial(ring_cell, VARIANTS[name], copies)
-            if copies:  # the same shares without any repeated point
-                found[f"ring-{name}-{copies}-different"] = partial(
-                    ring_cell, VARIANTS[name], copies, different=True
-                )
+        for copies in COPIES[1:]:  # the same shares without any repeated point
+            found[f"ring-{name}-{copies}-different"] = partial(
+                ring_cell, VARIANTS[name], copies, different=True
+            )
+    for name in ("non-saturating", "non-saturating-none"):
+        found[f"ring-{name}-0"] = partial(ring_cell, VARIANTS[name], 0)
     found["ring-hasty-0"] = partial(ring_cell, HASTY, 0, 1_000)
     for name in DIGITS:
         found[f"digits-{name}"] = partial(digits_cell, VARIANTS[name])

@@ -187,8 +187,17 @@ def ring_cell(
     log: list[Record] = []
 
     def note(gans: ToyGANs) -> None:
-        scores = [ring_score(p, copied, shares) for p in gans.sample(2_000, 1, average=False)]
-        log.append({"step": gans.step, "modes": [score["modes"] for score in scores]})
+        points = gans.sample(2_000, 1, average=False)  # (S, n, 2), of G itself
+        nearest = [torch.cdist(p.double(), ring().modes).argmin(1) for p in points]
+        held = torch.stack([torch.bincount(m, minlength=8) for m in nearest])  # (S, 8)
+        log.append(
+            {
+                "step": gans.step,
+                "modes": [ring_score(p, copied, shares)["modes"] for p in points],
+                "places": (held >= 0.2 * 2_000 * shares).sum(1).tolist(),  # not asking for quality
+                "favorite": held.argmax(1).tolist(),
+            }
+        )
 
     steps = steps or chosen.total_steps
     gans = train_many(chosen, whole, RING_SEEDS, steps=steps, every=steps // LINES, callback=note)
