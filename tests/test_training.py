@@ -330,8 +330,9 @@ def test_a_ramp_over_no_images_begins_at_its_end():
 
 
 def test_networks_that_do_not_fit_the_samples_get_a_sentence():
-    for side, option in (("generator", "out"), ("discriminator", "inputs")):
-        with pytest.raises(GanBookError, match=r"wants samples \(2,\)"):
+    # the generator says how many numbers a point has; the discriminator has to take as many
+    for side, option, wanted in (("generator", "out", 3), ("discriminator", "inputs", 2)):
+        with pytest.raises(GanBookError, match=rf"wants samples \({wanted},\)"):
             build_networks(gb.recipe("ring", **{side: {option: 3}}), 0)
 
 
