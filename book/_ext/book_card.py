@@ -5,8 +5,9 @@ cell, the date and the versions from `metadata.gan_book`, which `tests/tools/sta
 it has run the notebook. Pages without code get their reading time and, where their front matter
 has `verified: 2026-11-22`, that date. Above the title stands the part, from the table of contents.
 
-Folds the cell that installs the package, names folded solutions by their `#@title`, and gives
-figures, tables and printed lines that are wider than the column of text the width of the page.
+Folds the cell that installs the package, names folded solutions by their `#@title`, sets checked
+claims as text, and gives figures, tables and printed lines that are wider than the column of text
+the width of the page.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import html
 import json
 import re
 import struct
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ WIDE_PIXELS, WIDE_LINE, WIDE_TABLE = 700, 84, 5  # wider pictures, longer lines,
 COST = re.compile(r'^gb\.setup\("([^"\n]*)"\)\s*$', re.MULTILINE)
 INSTALL = 'find_spec("gan_book") is None'
 TITLE = re.compile(r"\A#@title\s+(.+)")
+CLAIM = re.compile(r"(\d+\.\d+-\d+) holds: (.+)")  # what `gb.check` prints
 # The title, and the promise in italics where one follows it.
 HEAD = re.compile(r"(<h1>.*?</h1>)(\s*<p><em>(?:(?!</?p>).)*?</em></p>)?", re.DOTALL)
 
@@ -161,11 +164,33 @@ def is_wide(app: Sphinx, cell: nodes.container) -> bool:
     return False
 
 
+def set_claims(cell: nodes.container) -> None:
+    """Take checked claims out of what a cell prints: sentences, which wrap where lines scroll."""
+    for block in list(cell.findall(nodes.literal_block)):
+        lines = block.astext().splitlines()
+        if "output" not in block["classes"] or not any(map(CLAIM.fullmatch, lines)):
+            continue
+        pieces: list[nodes.Element] = []
+        for is_claim, group in groupby(lines, key=lambda line: bool(CLAIM.fullmatch(line))):
+            if not is_claim:
+                text = "\n".join(group)
+                if text.strip():
+                    pieces.append(nodes.literal_block(text, text, **block.attributes))
+                continue
+            for line in group:
+                number, claim = CLAIM.fullmatch(line).groups()  # type: ignore[union-attr]
+                held = nodes.strong(number, number)
+                pieces.append(nodes.paragraph("", "", held, nodes.Text(f" holds: {claim}")))
+                pieces[-1]["classes"] = ["gb-claim"]
+        block.parent.replace(block, pieces)
+
+
 def arrange(app: Sphinx, doctree: nodes.document) -> None:
-    """Fold the set-up, name folded solutions, mark what is wide."""
+    """Fold the set-up, name folded solutions, set claims as text, mark what is wide."""
     for cell in list(doctree.findall(nodes.container)):
         if cell.get("nb_element") != "cell_code":
             continue
+        set_claims(cell)
         first = next(iter(cell.findall(nodes.literal_block)), None)
         source = first.astext() if first is not None else ""
         title = TITLE.match(source)

@@ -27,7 +27,8 @@ import torch
 
 from gan_book.results import results_folder, save_result
 from tests.benchmarks.mode_collapse_games import (
-    FEWER_SEEDS,
+    FIRST_SEEDS,
+    GRID_SEEDS,
     NAME,
     digits_cell,
     grid_cell,
@@ -57,6 +58,7 @@ def cells() -> dict[str, Callable[[], dict[str, Any]]]:
     names = list(VARIANTS)
     for name in names[:3]:  # those that the bars are about
         found[f"grid-{name}"] = partial(grid_cell, VARIANTS[name])
+    found["grid-relativistic-short"] = partial(grid_cell, SHORT, FIRST_SEEDS)
     found["shares-relativistic"] = partial(shares_cell, SHORT)  # what a short average costs
     for name in ("relativistic", "relativistic-none"):
         for copies in COPIES:
@@ -71,7 +73,7 @@ def cells() -> dict[str, Callable[[], dict[str, Any]]]:
     for name in DIGITS:
         found[f"digits-{name}"] = partial(digits_cell, VARIANTS[name])
     for name in names[3:]:
-        found[f"grid-{name}"] = partial(grid_cell, VARIANTS[name], FEWER_SEEDS)
+        found[f"grid-{name}"] = partial(grid_cell, VARIANTS[name], GRID_SEEDS[:5])
     return found
 
 

@@ -126,3 +126,18 @@ def test_the_set_up_is_folded_and_solutions_are_named(name):
         if cell["source"].startswith("#@title") and "hide-cell" in notebooks.tags(cell):
             title = cell["source"].splitlines()[0].removeprefix("#@title").strip()
             assert f'<p class="collapsed admonition-title">{html.escape(title)}</p>' in page
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_checked_claims_are_sentences_that_wrap(name):
+    """Each claim that a cell prints is a paragraph of the page, once, and in no scroll box."""
+    page = (BUILT / f"{name}.html").read_text(encoding="utf-8")
+    printed = [
+        match
+        for cell in notebooks.cells(ROOT / "book" / f"{name}.ipynb", "code")
+        for output in cell["outputs"]
+        for match in re.findall(r"^(\d+\.\d+-\d+) holds: ", "".join(output.get("text", "")), re.M)
+    ]
+    assert printed
+    assert re.findall(r'<p class="gb-claim"><strong>(.+?)</strong> holds: ', page) == printed
+    assert not re.search(r"<pre>(?:(?!</pre>).)*\d+\.\d+-\d+ holds: ", page, re.DOTALL)
