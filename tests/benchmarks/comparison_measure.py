@@ -56,19 +56,24 @@ def kept(name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     return found
 
 
+def tag(size: int) -> str:
+    """What names of kept tensors end with, where they are not of the usual size."""
+    return "" if size == SIZE else f"-{size}px"
+
+
 @lru_cache(maxsize=8)
-def pictures(which: str, n: int) -> Tensor:
-    """Atelier pictures uint8 (n, 3, 16, 16), different ones for each use."""
+def pictures(which: str, n: int, size: int = SIZE) -> Tensor:
+    """Atelier pictures uint8 (n, 3, size, size), different ones for each use."""
 
     def paint() -> dict[str, Tensor]:
-        return {"images": load_images("atelier", size=SIZE, n=n, seed=SEEDS[which]).images}
+        return {"images": load_images("atelier", size=size, n=n, seed=SEEDS[which]).images}
 
-    return kept(f"{which}-{n}", paint)["images"]
+    return kept(f"{which}-{n}{tag(size)}", paint)["images"]
 
 
-def training_set(n: int, seed: int) -> ImageSet:
+def training_set(n: int, seed: int, size: int = SIZE) -> ImageSet:
     """n of the training pictures: another choice for each seed, the same for each family."""
-    every = pictures("train", TRAIN)
+    every = pictures("train", TRAIN, size)
     order = torch.randperm(TRAIN, generator=torch.Generator().manual_seed(seed))
     return ImageSet(every[order[:n]])
 
@@ -76,26 +81,27 @@ def training_set(n: int, seed: int) -> ImageSet:
 class RandomConvolutions:
     """Features by a network that nobody trained: `net(images)` -> float32 (N, 64).
 
-    Three layers of random convolutions at 16, 8 and 4 pixels; means and deviations of all their
-    channels and a 2 x 2 thumbnail of the last; 64 principal components of these over 3,000 real
-    pictures, whitened and softly bounded like those of gan-book-1.
+    Three layers of random convolutions, from the second on at half the resolution; means and
+    deviations of all their channels and a 2 x 2 thumbnail of the last; 64 principal components of
+    these over 3,000 real pictures, whitened and softly bounded like those of gan-book-1.
     """
 
-    id, dim = "random-convolutions-16", 64
+    dim = 64
     channels = (3, 32, 64, 64)
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = SIZE) -> None:
+        self.id, self.size = f"random-convolutions-{size}", size
         rng = torch.Generator().manual_seed(16)
         self.weights = []
         for cin, cout in zip(self.channels, self.channels[1:], strict=False):
             weight = torch.randn(cout, cin, 3, 3, generator=rng) * (2 / (9 * cin)) ** 0.5
             self.weights.append((weight, torch.randn(cout, generator=rng) / 2))
         self.mean, self.axes = torch.zeros(()), torch.eye(1)
-        found = kept("whitening", self._whitening)
+        found = kept(f"whitening{tag(size)}", self._whitening)
         self.mean, self.axes = found["mean"], found["axes"]
 
     def _whitening(self) -> dict[str, Tensor]:
-        s = self._statistics(pictures("whitening", 3_000)).double()  # (3000, D)
+        s = self._statistics(pictures("whitening", 3_000, self.size)).double()  # (3000, D)
         mean = s.mean(0)
         _, values, axes = torch.linalg.svd(s - mean, full_matrices=False)
         scaled = axes[: self.dim].T / values[: self.dim] * (len(s) - 1) ** 0.5  # (D, 64)
@@ -122,31 +128,33 @@ class RandomConvolutions:
     def facts(self) -> Record:
         tensors = {f"w{i}": w for i, (w, _) in enumerate(self.weights)}
         sha = digest({**tensors, "axes": self.axes})
-        return {"extractor": self.id, "sha256": sha, "dim": self.dim, "resize": "none, 16 x 16"}
+        resize = f"none, {self.size} x {self.size}"
+        return {"extractor": self.id, "sha256": sha, "dim": self.dim, "resize": resize}
 
 
-@lru_cache(maxsize=1)
-def extractors() -> dict[str, Any]:
+@lru_cache(maxsize=2)
+def extractors(size: int = SIZE) -> dict[str, Any]:
     """By the short names under which results are stored."""
-    return {"trained": extractor(device="cpu"), "random": RandomConvolutions()}
+    return {"trained": extractor(device="cpu"), "random": RandomConvolutions(size)}
 
 
 @lru_cache(maxsize=8)
-def features_of(which: str, n: int, name: str) -> Tensor:
+def features_of(which: str, n: int, name: str, size: int = SIZE) -> Tensor:
     """Features of one of the sets of real pictures."""
 
     def compute() -> dict[str, Tensor]:
-        return {"features": extractors()[name](pictures(which, n))}
+        return {"features": extractors(size)[name](pictures(which, n, size))}
 
-    return kept(f"features-{which}-{n}-{name}", compute)["features"]
+    return kept(f"features-{which}-{n}-{name}{tag(size)}", compute)["features"]
 
 
 def distances(made: Tensor, which: str = "reference", most: int = REFERENCE) -> Record:
     """KID of generated pictures by both extractors, with standard errors: for learning curves."""
     found: Record = {}
-    for name, net in extractors().items():
+    size = made.shape[-1]
+    for name, net in extractors(size).items():
         total = REFERENCE if which == "reference" else VALIDATION
-        real = features_of(which, total, name)[:most]
+        real = features_of(which, total, name, size)[:most]
         kid = kernel_distance(net(made), real)
         found[name] = {"kid": kid.value, "kid_error": kid.standard_error}
     return found
@@ -210,39 +218,43 @@ def copied(made: Tensor, train: Tensor) -> Record:
     }
 
 
-def controls(n: int) -> Record:
-    """The rows beside every model: real pictures, a Gaussian in pixels, copies, two damages."""
-    train, floor = training_set(TRAIN, 0).images, pictures("floor", 1_000)[:n]
+def control_rows(n: int, size: int = SIZE) -> dict[str, Tensor]:
+    """Pictures that stand for the two ends: fresh real ones, a Gaussian in pixels, and copies."""
+    train, floor = training_set(TRAIN, 0, size).images, pictures("floor", 1_000, size)[:n]
     rng = torch.Generator().manual_seed(0)
-    x = floor.float()
-    blurred = functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    half = load_images("atelier", size=SIZE, n=n, seed=81, styles=list(STYLES[::2])).images
-    rows = {
+    return {
         "floor": floor,
         "pca-gaussian": pca_gaussian(train[:1_000], n, generator=rng),
         "copies": train[:n],
-        "blurred": blurred.round().to(torch.uint8),
-        "half-of-the-styles": half,
     }
+
+
+def controls(n: int) -> Record:
+    """The rows beside every model: both ends, copies, and two damages."""
+    rows = control_rows(n)
+    x = rows["floor"].float()
+    blurred = functional.avg_pool2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    half = load_images("atelier", size=SIZE, n=n, seed=81, styles=list(STYLES[::2])).images
+    rows |= {"blurred": blurred.round().to(torch.uint8), "half-of-the-styles": half}
     return {name: measured(row) for name, row in rows.items()}
 
 
-def facts() -> Record:
+def facts(size: int = SIZE) -> Record:
     """What every number travels with."""
     return {
-        "size": SIZE,
+        "size": size,
         "atelier_version": ATELIER_VERSION,
         "n_reference": REFERENCE,
-        "extractors": {name: net.facts() for name, net in extractors().items()},
+        "extractors": {name: net.facts() for name, net in extractors(size).items()},
     }
 
 
-def picture_file(made: Tensor, cell: str, rows: int) -> None:
+def picture_file(made: Tensor, cell: str, rows: int, grid: str = NAME) -> None:
     """The first pictures as a PNG, eight in a row without gaps."""
-    lines = [torch.cat(list(line), dim=2) for line in made[: 8 * rows].split(8)]  # (3, 16, 128)
-    flat = torch.cat(lines, dim=1).permute(1, 2, 0).contiguous().numpy()  # (16 rows, 128, 3)
+    lines = [torch.cat(list(line), dim=2) for line in made[: 8 * rows].split(8)]  # (3, H, 8 W)
+    flat = torch.cat(lines, dim=1).permute(1, 2, 0).contiguous().numpy()  # (rows H, 8 W, 3)
     buffer = io.BytesIO()
     Image.fromarray(flat).save(buffer, "PNG", optimize=True)
-    path = results_folder() / NAME / f"{cell}.png"
+    path = results_folder() / grid / f"{cell}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, buffer.getvalue())
