@@ -1,4 +1,4 @@
-"""Fit one network to one loss: what a VAE and a diffusion model need, who have no opponent.
+"""Fit one objective by one optimizer: a VAE, a diffusion model, a game whose loss is routed.
 
 The schedule and the moving average are those of the games, so that a comparison compares methods.
 """
@@ -47,6 +47,7 @@ def fit(
     steps: int | None = None,
     seconds: float | None = None,
     lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.99),
     ema_half_life: int = 0,
     every: int = 100,
     callback: Callable[[Fit], None] | None = None,
@@ -59,6 +60,7 @@ def fit(
         next_batch: returns the next training samples (N, ...).
         generator: the source of the objective's noise.
         lr: learning rate at the start; it falls on half a cosine to a tenth.
+        betas: Adam's two decay rates; where two players move at once the first is best 0.
         ema_half_life: of the average, in images, and at most a twentieth of those seen; 0: no
             averaging.
         every: steps between log points, where ``callback`` is called, too.
@@ -72,7 +74,7 @@ def fit(
         (steps is None) != (seconds is None) and length is not None and length > 0,
         f"A fit takes a number of steps or of seconds, one of the two, not {steps} and {seconds}.",
     )
-    optimizer = torch.optim.Adam(objective.parameters(), lr=lr, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(objective.parameters(), lr=lr, betas=betas)
     rate = Ramp(lr, lr / 10, PARTS)
     done = Fit(copy.deepcopy(objective).requires_grad_(False))
     sums: dict[str, Any] = {}

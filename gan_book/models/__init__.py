@@ -18,18 +18,23 @@ from torch import nn
 
 from ..errors import known, need
 from .dcgan import DCGANDiscriminator, DCGANGenerator
+from .fastgan import FastGANDiscriminator, FastGANGenerator
 from .mlp import MLPDiscriminator, MLPGenerator
 from .r3gan import R3GANDiscriminator, R3GANGenerator
+from .unet import UNetDiscriminator
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLPGenerator,
     "dcgan": DCGANGenerator,
     "r3gan": R3GANGenerator,
+    "fastgan": FastGANGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLPDiscriminator,
     "dcgan": DCGANDiscriminator,
     "r3gan": R3GANDiscriminator,
+    "fastgan": FastGANDiscriminator,
+    "unet": UNetDiscriminator,
 }
 MAX_PARAMETERS = 500_000_000
 """Largest network that is built: 2 GB of weights in fp32, 5 times the largest published R3GAN."""

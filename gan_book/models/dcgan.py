@@ -185,6 +185,13 @@ class DCGANDiscriminator(nn.Module):
         if self.embed is not None:
             init_normal(self.embed.weight, fan_in=1)
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The picture itself and what each stage makes of it: (N, Ci, H / 2^i, W / 2^i)."""
+        maps = [x]
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            maps.append(F.leaky_relu(norm(conv(maps[-1])), SLOPE))  # (N, Ci, H / 2^i, W / 2^i)
+        return maps
+
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.leaky_relu(norm(conv(x)), SLOPE)  # (N, Ci, H/2, W/2), halved from here on

@@ -1,4 +1,4 @@
-"""Variational autoencoders: two encoders, and the module that joins one with a generator.
+"""Encoders: two of them, the module that joins one with a generator, and a judge of pairs (x, z).
 
 Kingma and Welling (2014, arXiv 1312.6114); Rezende, Mohamed and Wierstra (2014, arXiv 1401.4082).
 The decoder is a GAN's generator, so that a comparison compares methods and not networks.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import brief, need
 from . import checks
 from .dcgan import DCGANDiscriminator
-from .layers import init_normal, zero_
+from .layers import SLOPE, init_normal, zero_
 from .mlp import _Layers
 
 
@@ -95,8 +96,31 @@ class VAE(nn.Module):
         """The mean of p(x|z): z (N, z_dim) -> (N, ...)."""
         return self.decoder(z)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """The autoencoder without noise: decode the mean of q(z|x), (N, ...) -> (N, ...)."""
+        return self.decode(self.encode(x)[0])
+
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """The means of p(x|z), without its noise, at n latents from the prior: (n, ...)."""
         z = torch.randn(n, self.z_dim, generator=generator, device=generator.device)
         return self.decode(z)  # (n, ...)
+
+
+class PairDiscriminator(nn.Module):
+    """A logit for each pair: x (N, ...), z (N, z_dim) -> (N,), for BiGAN and ALI.
+
+    ``reader`` is an encoder of its own, not the one that is trained against this judge; both of its
+    outputs are features of x here. They join z and pass two hidden layers of ``width`` units.
+    Raises ``GanBookError`` for impossible options.
+    """
+
+    def __init__(self, reader: nn.Module, z_dim: int, width: int = 64) -> None:
+        super().__init__()
+        self.reader, self.z_dim = reader, checks.whole("z_dim", z_dim)
+        width, features = checks.whole("width", width), 2 * int(reader.z_dim)  # type: ignore[arg-type]
+        self.layers = _Layers([features + z_dim, width, width, 1], last_bias=False)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        pair = torch.cat([*self.reader(x), z], 1)  # (N, 2 reader.z_dim + z_dim)
+        return self.layers(F.leaky_relu(pair, SLOPE)).squeeze(1)  # (N,)

@@ -20,6 +20,7 @@ class Case:
     shape: tuple[int, ...]
     both: dict[str, Any] = field(default_factory=dict)
     only_g: dict[str, Any] = field(default_factory=dict)
+    g_model: str = ""  # for a discriminator that has no generator of its kind
 
     def build(self, num_classes: int = 0, seed: int = 0) -> tuple[nn.Module, nn.Module]:
         with torch.random.fork_rng():
@@ -27,7 +28,7 @@ class Case:
             base = {"num_classes": num_classes, **self.both}
             if len(self.shape) == 3:
                 base |= {"channels": self.shape[0], "size": self.shape[1:]}
-            generator = build_generator(self.model, **base, **self.only_g)
+            generator = build_generator(self.g_model or self.model, **base, **self.only_g)
             return generator, build_discriminator(self.model, **base)
 
     def samples(self, n: int, seed: int = 0) -> Tensor:
@@ -51,6 +52,7 @@ CASES = [
     Case("r3gan dense", "r3gan", (3, 16, 16), {"widths": [16, 12, 8], **DENSE}, {"z_dim": 12}),
     Case("r3gan 3 x 2", "r3gan", (3, 24, 16), {"widths": [16, 16, 8], **DENSE}),
     Case("r3gan grouped", "r3gan", (1, 8, 8), {"widths": 16, "group_width": 8, "blocks": 2}),
+    Case("unet", "unet", (3, 16, 24), {"width": 8}, {"z_dim": 12}, g_model="dcgan"),
 ]
 NAMES = [case.name for case in CASES]
 
