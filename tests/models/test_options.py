@@ -25,13 +25,14 @@ BUILDERS = (build_generator, build_discriminator)
 
 
 def test_both_tables_have_the_same_kinds_but_one() -> None:
-    assert list(GENERATORS) == ["mlp", "dcgan", "r3gan"]
-    assert list(DISCRIMINATORS) == [*GENERATORS, "unet"]  # its generator takes pictures
+    assert list(GENERATORS)[:3] == ["mlp", "dcgan", "r3gan"]
+    kinds = [kind for kind in DISCRIMINATORS if kind != "unet"]  # its generator takes pictures
+    assert kinds == list(GENERATORS)
 
 
 NAN = float("nan")
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"model": "stylegan9"}, "choose one of mlp, dcgan, r3gan"),
+    ({"model": "9"}, "choose one of mlp, dcgan, r3gan"),
     ({"model": 3}, "choose one of"),
     ({"model": "dcgan", "widht": 64}, "did you mean 'width'"),
     ({"model": "dcgan", "blocks": 2}, "choose one of"),
