@@ -225,7 +225,8 @@ class DiscriminatorObjective(_Objective):
         """Return the loss (0-d) and logs (0-d, detached).
 
         Logs: "loss", "real_logit", "fake_logit" (means) and, where used, "r1" and "r2" (mean
-        squared gradient norms) and "gp" (mean squared distance of the norm from 1), unweighted.
+        squared gradient norms) and "gp" (mean squared distance of the norm from 1), unweighted;
+        "auxiliary" for a discriminator with a method ``auxiliary_loss(real)``, which is added.
         Gradients reach the discriminator alone; penalties are taken with respect to the pictures
         before augmentation.
         """
@@ -248,6 +249,10 @@ class DiscriminatorObjective(_Objective):
         if use.gp:
             gap = self._gap_between(judge_real, real, fake, draws.mix)  # (N,)
             loss, logs["gp"] = loss + penalties.wgan_gp(gap, weights.gp), gap.mean()
+        if hasattr(net, "auxiliary_loss"):  # what D learns from real pictures besides judging
+            with self._autocast(real.device):
+                logs["auxiliary"] = penalties.full_precision(net.auxiliary_loss(real))  # 0-d
+            loss = loss + logs["auxiliary"]
         logs["loss"] = loss
         return loss, {name: value.detach() for name, value in logs.items()}
 
