@@ -251,7 +251,7 @@ class DiscriminatorObjective(_Objective):
             loss, logs["gp"] = loss + penalties.wgan_gp(gap, weights.gp), gap.mean()
         if hasattr(net, "auxiliary_loss"):  # what D learns from real pictures besides judging
             with self._autocast(real.device):
-                logs["auxiliary"] = penalties.full_precision(net.auxiliary_loss(real))  # 0-d
+                logs["auxiliary"] = net.auxiliary_loss(real).float()  # type: ignore[operator]
             loss = loss + logs["auxiliary"]
         logs["loss"] = loss
         return loss, {name: value.detach() for name, value in logs.items()}

@@ -135,7 +135,7 @@ class FastGANDiscriminator(DCGANDiscriminator):
     ) -> None:
         options: Any = {"num_classes": num_classes, "max_width": max_width, "start": start}
         super().__init__(size, channels, width=width, **options)
-        widths = [conv.out_channels for conv in self.convs][::-1]  # type: ignore[union-attr]
+        widths = _widths(width, max_width, len(self.convs))[::-1]  # of the last map and up
         ups = [_Up(a, b) for a, b in pairwise(widths)]
         last = _layer(nn.Conv2d(widths[-1], self.channels, 3, 1, 1), 1.0)
         self.decoder = nn.Sequential(*ups, last, nn.Tanh())
