@@ -251,7 +251,8 @@ class DiscriminatorObjective(_Objective):
             loss, logs["gp"] = loss + penalties.wgan_gp(gap, weights.gp), gap.mean()
         if hasattr(net, "auxiliary_loss"):  # what D learns from real pictures besides judging
             with self._autocast(real.device):
-                logs["auxiliary"] = net.auxiliary_loss(real).float()  # type: ignore[operator]
+                extra: Tensor = net.auxiliary_loss(real)  # type: ignore[operator]
+            logs["auxiliary"] = penalties.full_precision(extra)  # 0-d
             loss = loss + logs["auxiliary"]
         logs["loss"] = loss
         return loss, {name: value.detach() for name, value in logs.items()}
