@@ -18,10 +18,8 @@ others make as many of theirs as take as long. Cells, in the order in which they
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,9 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
 
-import torch
-
-from gan_book.results import load_results, results_folder, save_result
+from gan_book.results import load_results
 from tests.benchmarks.comparison_measure import NAME, controls
 from tests.benchmarks.comparison_runs import (
     FAMILIES,
@@ -45,6 +41,7 @@ from tests.benchmarks.comparison_runs import (
     cost,
     run,
 )
+from tests.benchmarks.grids import grid_parser, run_grid
 
 LONG, SHORT, TUNE = 1_280, 320, 320  # steps of the GAN
 SEEDS, TUNING_SEED = range(3), 7
@@ -116,34 +113,11 @@ def grid() -> dict[str, Callable[[], Record]]:
     return cells
 
 
-def measure(name: str, cell: Callable[[], Record], again: bool = False) -> None:
-    """Run one cell and save it, unless its result is there."""
-    if not again and (results_folder() / NAME / f"{name}.json").exists():
-        print(f"{name:28} is there", flush=True)
-        return
-    start = time.perf_counter()
-    record = cell()
-    seconds = time.perf_counter() - start
-    save_result(NAME, name, {**record, "seconds": seconds}, device="cpu")
+def show(record: Record) -> str:
     shown = record.get("measured", {})
     kid = {e: round(shown[e]["kid"], 4) for e in ("trained", "random") if e in shown}
-    print(f"{name:28} {seconds:6.1f} s {kid} {record.get('ended', '')[:60]}", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cells", nargs="*", help="starts of names; all by default")
-    parser.add_argument("--again", action="store_true", help="measure cells that have a result")
-    parser.add_argument("--list", action="store_true", help="name the cells and stop")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    for name, cell in grid().items():
-        if arguments.list:
-            there = (results_folder() / NAME / f"{name}.json").exists()
-            print(name, "there" if there else "missing")
-        elif not arguments.cells or name.startswith(tuple(arguments.cells)):
-            measure(name, cell, arguments.again)
+    return f"{kid} {record.get('ended', '')[:60]}"
 
 
 if __name__ == "__main__":
-    main()
+    run_grid(NAME, grid(), grid_parser(__doc__).parse_args(), show=show)

@@ -1,7 +1,7 @@
 """From the DCGAN of 2015 to a small R3GAN, one change at a time, in equal time; one JSON a cell.
 
-    python tests/benchmarks/ladder.py                     # every cell without a result, 30 minutes
-    python tests/benchmarks/ladder.py --size 64           # 64 x 64 pictures: for a GPU, 20 hours
+    python tests/benchmarks/ladder.py                     # every cell without a result, 50 minutes
+    python tests/benchmarks/ladder.py --size 64           # 64 x 64 pictures: for a GPU, 40 hours
     python tests/benchmarks/ladder.py dcgan --list        # names, and which results are there
     python tests/benchmarks/ladder.py --seconds 1         # a rehearsal; set GAN_BOOK_RESULTS
 
@@ -12,7 +12,8 @@ repeatable, and a busy machine does not decide. Cells, in the order in which the
 - ``cost``, ``controls``: what a step of each rung costs; the rows that every table carries;
 - ``tune-*``: learning rates for each rung: one seed, 0.4 of the time, validation pictures;
 - ``RUNG-seed*``: three seeds each, with learning curves, with and without averaged weights;
-- the same for other architectures, each with its own recipe, where the package has them.
+- the same for other architectures, each with its own recipe, where the package has them;
+- ``long-*``: three of the rungs for four times as long.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ from tests.benchmarks.ladder_runs import (
 )
 
 SEEDS, TUNING_SEED = range(3), 7
-TUNING = 0.4  # of a run's time
+TUNING, LONG = 0.4, 4.0  # of a run's time
+LONG_RUNGS = ("dcgan", "no-norm", "schedules")
 CLASSIC_RATE = 2e-4  # of 2015, tried beside the others for the DCGAN
 
 
@@ -118,11 +120,13 @@ class Ladder:
         base = self.found("controls")["rows"]["pca-gaussian"]
         return sum(record["measured"][e]["kid"] / base[e]["kid"] for e in base) / len(base)
 
-    def rung(self, name: str, seed: int) -> Record:
+    def rung(self, name: str, seed: int, share: float = 1.0) -> Record:
         """A run at the better of the rates that were tried."""
         tried = [self.found(f"tune-{name}-{i}") for i in range(len(self.rates(name)))]
         lr = min(tried, key=self.score)["lr"]
-        return run(name, self.size, lr, seed, self.steps_of(name), self.device)
+        kept = "" if seed else f"{'long-' if share > 1 else ''}{name}-seed0"
+        steps = self.steps_of(name, share)
+        return run(name, self.size, lr, seed, steps, self.device, picture=kept)
 
     def cells(self) -> dict[str, Cell]:
         cells: dict[str, Cell] = {"cost": partial(self.cost, RUNGS), "controls": self.controls}
@@ -135,6 +139,9 @@ class Ladder:
             for seed in SEEDS:
                 for name in names:
                     cells[f"{name}-seed{seed}"] = partial(self.rung, name, seed)
+        for seed in SEEDS:
+            for name in LONG_RUNGS:
+                cells[f"long-{name}-seed{seed}"] = partial(self.rung, name, seed, LONG)
         return cells
 
 

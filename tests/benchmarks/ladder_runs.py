@@ -222,8 +222,12 @@ def run(
     device: torch.device,
     *,
     tune: bool = False,
+    picture: str = "",
 ) -> Record:
-    """Train and measure. Seconds are those of training alone; a run that diverges says so."""
+    """Train and measure. Seconds are those of training alone; a run that diverges says so.
+
+    ``picture``: the name under which a few generated pictures are kept.
+    """
     state = start(name, size, lr, seed, steps, device)
     clock, seconds, ended = clock_of(device), 0.0, ""
     curve: list[Record] = []
@@ -248,8 +252,8 @@ def run(
             last["measured"] = scores(made)
             raw = copy.deepcopy(state.generator).eval()
             last["without_average"] = scores(sampled(raw, PICTURES, device))
-            if seed == 0:
-                picture_file(made, f"{name}-seed0", 2, grid=grid_name(size))
+            if picture:
+                picture_file(made, picture, 2, grid=grid_name(size))
     return {
         "kind": "tune" if tune else "rung",
         "rung": name,

@@ -10,10 +10,8 @@ digits with their 1,000 modes, and finite sets on the ring of eight, one point r
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,9 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
 
-import torch
-
-from gan_book.results import results_folder, save_result
+from tests.benchmarks.grids import grid_parser, run_grid
 from tests.benchmarks.mode_collapse_games import (
     FIRST_SEEDS,
     GRID_SEEDS,
@@ -77,30 +73,9 @@ def cells() -> dict[str, Callable[[], dict[str, Any]]]:
     return found
 
 
-def measure(name: str, cell: Callable[[], dict[str, Any]], again: bool = False) -> None:
-    """Run one cell and save it, unless its result is there."""
-    if not again and (results_folder() / NAME / f"{name}.json").exists():
-        print(f"{name:32} is there", flush=True)
-        return
-    start, processor = time.perf_counter(), time.process_time()
-    record = cell()
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    times = {"seconds": seconds, "processor_seconds": processor}
-    save_result(NAME, name, {**record, **times}, device="cpu")
-    shown = {key: record[key] for key in ("modes", "good", "kl")}
-    print(f"{name:32} {processor:6.1f} s {shown}", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cells", nargs="*", help="starts of names; all by default")
-    parser.add_argument("--again", action="store_true", help="measure cells that have a result")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    for name, cell in cells().items():
-        if not arguments.cells or name.startswith(tuple(arguments.cells)):
-            measure(name, cell, arguments.again)
+def show(record: dict[str, Any]) -> str:
+    return str({key: record[key] for key in ("modes", "good", "kl")})
 
 
 if __name__ == "__main__":
-    main()
+    run_grid(NAME, cells(), grid_parser(__doc__).parse_args(), show=show)
