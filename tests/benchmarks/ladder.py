@@ -1,7 +1,7 @@
 """From the DCGAN of 2015 to a small R3GAN, one change at a time, in equal time; one JSON a cell.
 
     python tests/benchmarks/ladder.py                     # every cell without a result, 50 minutes
-    python tests/benchmarks/ladder.py --size 64           # 64 x 64 pictures: for a GPU, 40 hours
+    python tests/benchmarks/ladder.py --size 64           # 64 x 64 pictures: for a GPU, 14 hours
     python tests/benchmarks/ladder.py dcgan --list        # names, and which results are there
     python tests/benchmarks/ladder.py --seconds 1         # a rehearsal; set GAN_BOOK_RESULTS
 
