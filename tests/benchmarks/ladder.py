@@ -1,7 +1,7 @@
 """From the DCGAN of 2015 to a small R3GAN, one change at a time, in equal time; one JSON a cell.
 
-    python tests/benchmarks/ladder.py                     # every cell without a result, 50 minutes
-    python tests/benchmarks/ladder.py --size 64           # 64 x 64 pictures: for a GPU, 14 hours
+    python tests/benchmarks/ladder.py                     # every cell without a result, 45 minutes
+    python tests/benchmarks/ladder.py --size 64           # 64 x 64 pictures: for a GPU, 13 hours
     python tests/benchmarks/ladder.py dcgan --list        # names, and which results are there
     python tests/benchmarks/ladder.py --seconds 1         # a rehearsal; set GAN_BOOK_RESULTS
 
@@ -13,7 +13,7 @@ repeatable, and a busy machine does not decide. Cells, in the order in which the
 - ``tune-*``: learning rates for each rung: one seed, 0.4 of the time, validation pictures;
 - ``RUNG-seed*``: three seeds each, with learning curves, with and without averaged weights;
 - the same for other architectures, each with its own recipe, where the package has them;
-- ``long-*``: three of the rungs for four times as long.
+- ``long-*``: three of the rungs for three times as long.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from tests.benchmarks.ladder_runs import (
 )
 
 SEEDS, TUNING_SEED = range(3), 7
-TUNING, LONG = 0.4, 4.0  # of a run's time
+TUNING, LONG = 0.4, 3.0  # of a run's time
 LONG_RUNGS = ("dcgan", "no-norm", "schedules")
 CLASSIC_RATE = 2e-4  # of 2015, tried beside the others for the DCGAN
 
