@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Tree = TypeVar("Tree")
 Network = Callable[..., Tensor]
 FORMS = ("exact", "finite-difference")
+PATH_DECAY = 0.01  # of the running mean of path lengths
 
 
 class Draws(NamedTuple):
@@ -39,6 +40,7 @@ class Draws(NamedTuple):
     augment_fake: AugmentDraws | None = None
     noise: Tensor | None = None  # (N, 2, ...) finite differences: [:, 0] real, [:, 1] fake
     mix: Tensor | None = None  # (N,) WGAN-GP: the real picture's share, uniform
+    path: Tensor | None = None  # (N, ...) path length: y, standard normal
 
 
 class Weights(NamedTuple):
@@ -64,6 +66,7 @@ class ObjectiveSettings:
             that to the surroundings. Losses and penalties are always float32 or float64. With
             finite differences the discriminator's own step stays in float32, too.
         epsilon: step length of finite differences.
+        path_length: weight of path length regularization, for a generator with a mapping network.
 
     Raises:
         GanBookError: for unknown names and for combinations that do not exist.
@@ -78,6 +81,7 @@ class ObjectiveSettings:
     policy: tuple[str, ...] = ()
     autocast: torch.dtype | None = None
     epsilon: float = 0.01
+    path_length: float = 0.0
 
     def __post_init__(self) -> None:
         losses.loss(self.loss)
@@ -129,7 +133,7 @@ def draw(
     )
     source = generator.device
     z = torch.randn(n, z_dim, generator=generator, device=source)  # (N, z_dim)
-    labels = noise = mix = real = fake = None
+    labels = noise = mix = real = fake = path = None
     if num_classes > 0:
         labels = torch.randint(num_classes, (n,), generator=generator, device=source)  # (N,)
     if settings.policy:
@@ -140,7 +144,9 @@ def draw(
         noise = torch.randn(n, 2, *image_shape, generator=generator, device=source)  # (N, 2, ...)
     if settings.gp:
         mix = torch.rand(n, generator=generator, device=source)  # (N,)
-    return _map(Draws(z, labels, real, fake, noise, mix), lambda tensor: tensor.to(device))
+    if settings.path_length:
+        path = torch.randn(n, *image_shape, generator=generator, device=source)  # (N, ...)
+    return _map(Draws(z, labels, real, fake, noise, mix, path), lambda tensor: tensor.to(device))
 
 
 def shard(tree: Tree, rank: int, world: int) -> Tree:
@@ -282,18 +288,26 @@ class DiscriminatorObjective(_Objective):
 
 
 class GeneratorObjective(_Objective):
-    """The generator's loss; registers the generator's parameters only."""
+    """The generator's loss; registers the generator's parameters only.
+
+    Raises:
+        GanBookError: if path lengths are asked of a generator without a mapping network.
+    """
 
     def __init__(
         self, generator: nn.Module, discriminator: nn.Module, settings: ObjectiveSettings
     ) -> None:
         super().__init__(generator, discriminator, settings)
+        need(
+            not settings.path_length or hasattr(generator, "path_mean"),
+            "Path length regularization needs a generator with a mapping network: 'stylegan'.",
+        )
         self.generator = generator
 
     def forward(
         self, batch: Batch, draws: Draws, weights: Weights
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss (0-d) and logs (0-d, detached): "loss".
+        """Return the loss (0-d) and logs (0-d, detached): "loss" and, where used, "path_length".
 
         Gradients reach the generator alone: the discriminator is called with detached parameters,
         so that their gradients are not even computed. It sees the real pictures only where the
@@ -311,7 +325,31 @@ class GeneratorObjective(_Objective):
         if self.loss.needs_real:
             r = self._critic(judge, batch.labels, draws.augment_real)(batch.images)  # (N,)
         loss = self.loss.generator(r, f)  # 0-d
-        return loss, {"loss": loss.detach()}
+        logs = {}
+        if self.settings.path_length:
+            lengths = self._path_lengths(draws, labels)  # (N / 4,)
+            logs["path_length"] = lengths.mean().detach()
+            mean: Tensor = self.generator.path_mean  # type: ignore[assignment]
+            mean.lerp_(logs["path_length"], PATH_DECAY)
+            weight = self.settings.path_length
+            loss = loss + penalties.path_length(lengths, mean.clone(), weight)
+        return loss, logs | {"loss": loss.detach()}
+
+    def _path_lengths(self, draws: Draws, labels: Tensor | None) -> Tensor:
+        """Path lengths of a quarter of the batch, which is what they cost: (N / 4,)."""
+        if draws.path is None:
+            raise GanBookError("Path lengths need directions; draw them with the same settings.")
+        n, g = -(-len(draws.z) // 4), self.generator
+        z, labels = draws.z[:n], labels if labels is None else labels[:n]  # (n, z_dim), (n,)
+        with self._autocast(z.device, enabled=False):
+            w = g.mapping(z, labels)  # type: ignore[operator]  # (n, layers, w_dim)
+            noise = z[:, g.style_dim :]  # type: ignore[misc]  # (n, noise_dim)
+            return penalties.path_lengths(
+                lambda w: g.synthesis(w, noise),  # type: ignore[operator]
+                w,
+                draws.path[:n],
+                self.settings.engine,
+            )
 
 
 def _call(network: Network, x: Tensor, labels: Tensor | None) -> Tensor:

@@ -160,6 +160,38 @@ def finite_difference_squared_norm(
     return logits, slope.square()
 
 
+def path_lengths(
+    synthesis: Callable[[Tensor], Tensor], w: Tensor, y: Tensor, engine: Engine = "autograd"
+) -> Tensor:
+    """Length ``|J^T y| / sqrt(H W)`` of each sample (N,); J is the picture's derivative by w.
+
+    The root of the mean, over layers, of the squared length (Karras et al. 2020, arXiv 1912.04958,
+    section 3.2). J^T y is the gradient of <synthesis(w), y>, so J is never built. As everywhere
+    here nothing reaches back beyond ``w``: the mapping network is left out.
+
+    Args:
+        synthesis: maps styles (N, layers, w_dim) to pictures (N, C, H, W).
+        w: styles (N, layers, w_dim).
+        y: standard normal, shaped like the pictures.
+        engine: as in :func:`logits_and_gradient`.
+    """
+
+    def projected(w: Tensor) -> Tensor:
+        return (full_precision(synthesis(w)) * y).flatten(1).sum(1)  # (N,)
+
+    _, gradient = logits_and_gradient(projected, w, engine)  # (N, layers, w_dim)
+    norms = torch.linalg.vector_norm(full_precision(gradient).flatten(1), dim=1)  # (N,)
+    return norms / (w.shape[1] * y[0, 0].numel()) ** 0.5
+
+
+def path_length(lengths: Tensor, target: Tensor | float, weight: Tensor | float) -> Tensor:
+    """``weight * E (length - target)^2``; ``lengths`` (N,) -> 0-d (eq. 4 of the same paper).
+
+    The target is the running mean of the lengths, the weight 2 there.
+    """
+    return weight * (lengths - target).square().mean()
+
+
 def full_precision(x: Tensor) -> Tensor:
     """``x`` in float32, or unchanged if it is float64: sums and differences need the digits."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -213,6 +213,7 @@ def start_training(
         engine="func" if recipe.compile else "autograd",
         policy=recipe.policy,
         autocast=torch.bfloat16 if precision == "bf16" else None,
+        path_length=recipe.path_length,
     )
     graphs = recipe.cuda_graphs and device.type == "cuda" and processes.world == 1
     updates, optimizers = [], []

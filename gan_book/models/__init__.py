@@ -21,6 +21,7 @@ from .dcgan import DCGANDiscriminator, DCGANGenerator
 from .fastgan import FastGANDiscriminator, FastGANGenerator
 from .mlp import MLPDiscriminator, MLPGenerator
 from .r3gan import R3GANDiscriminator, R3GANGenerator
+from .stylegan import StyleGANDiscriminator, StyleGANGenerator
 from .unet import UNetDiscriminator
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
@@ -28,12 +29,14 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "dcgan": DCGANGenerator,
     "r3gan": R3GANGenerator,
     "fastgan": FastGANGenerator,
+    "stylegan": StyleGANGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLPDiscriminator,
     "dcgan": DCGANDiscriminator,
     "r3gan": R3GANDiscriminator,
     "fastgan": FastGANDiscriminator,
+    "stylegan": StyleGANDiscriminator,
     "unet": UNetDiscriminator,
 }
 MAX_PARAMETERS = 500_000_000

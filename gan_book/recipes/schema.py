@@ -73,6 +73,7 @@ class Recipe:
     r2: Ramp = field(default=Ramp(0.0, 0.0), metadata=_limits(0.0, 1e9))
     gp: Ramp = field(default=Ramp(0.0, 0.0), metadata=_limits(0.0, 1e9))
     penalty_form: str = field(default="exact", metadata=_limits(choices=FORMS))
+    path_length: float = field(default=0.0, metadata=_limits(0.0, 1e6))
     d_steps: int = field(default=1, metadata=_limits(1, 100))
     # augmentation of what D sees; adaptive: p follows D's overfitting on held-out pictures
     policy: tuple[str, ...] = field(default=(), metadata=_limits(choices=POLICIES))
