@@ -80,6 +80,12 @@ SHOWS = {
         "A thousand pictures",
         "The finished model beside that chapter's one-minute training.",
     ),
+    "stylegan-16": Show(
+        landscapes,
+        "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
+        "A thousand pictures",
+        "The model of the chapter Style-based generators, whose layers are steered one by one.",
+    ),
     "paintings-32": Show(
         paintings,
         "2,004 paintings in the public domain, 334 from each of six periods, central squares",
