@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import gan_book as gb
 from gan_book.data.batches import Batch
 from gan_book.errors import GanBookError
 from gan_book.models import build_discriminator, build_generator, count_parameters
@@ -155,3 +156,18 @@ def test_compiled_and_exported_equal_eager() -> None:
     torch.testing.assert_close(
         compiled(*arguments)[0], objective(*arguments)[0], rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_run_trains_the_decoder_and_logs_its_error(tmp_path) -> None:
+    images = gb.load_images("atelier", size=16, n=32, progress=False)
+    options = {"model": "fastgan", "width": 4}
+    few = gb.recipe("small-16", generator={**options, "z_dim": 8}, discriminator=options)
+    few = gb.recipe(few, batch_size=8, total_images=32, log_every=8)
+    seen: list[torch.Tensor] = []
+
+    def look(state, _logs) -> None:
+        seen.append(state.discriminator.decoder[0].conv.weight.detach().clone())
+
+    run = gb.train(few, images, tmp_path / "run", callbacks=[look], progress=False)
+    assert all(line["auxiliary"] > 0 for line in run.log)
+    assert not torch.equal(seen[0], seen[-1])
