@@ -359,6 +359,7 @@ def test_path_penalty_evens_out_lengths() -> None:
     assert distance() < 0.5 * before
 
 
+@pytest.mark.slow
 def test_compiled_equals_eager_and_steps_reach_everything() -> None:
     results = []
     for compiled in (False, True):
