@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Tree = TypeVar("Tree")
 Network = Callable[..., Tensor]
 FORMS = ("exact", "finite-difference")
-PATH_DECAY = 0.01  # of the running mean of path lengths
 
 
 class Draws(NamedTuple):
@@ -327,29 +326,13 @@ class GeneratorObjective(_Objective):
         loss = self.loss.generator(r, f)  # 0-d
         logs = {}
         if self.settings.path_length:
-            lengths = self._path_lengths(draws, labels)  # (N / 4,)
-            logs["path_length"] = lengths.mean().detach()
-            mean: Tensor = self.generator.path_mean  # type: ignore[assignment]
-            mean.lerp_(logs["path_length"], PATH_DECAY)
-            weight = self.settings.path_length
-            loss = loss + penalties.path_length(lengths, mean.clone(), weight)
+            how = self.settings.path_length, self.settings.engine
+            with self._autocast(fake.device, enabled=False):
+                extra, logs["path_length"] = penalties.path_regularization(
+                    self.generator, draws.z, labels, draws.path, *how
+                )
+            loss = loss + extra
         return loss, logs | {"loss": loss.detach()}
-
-    def _path_lengths(self, draws: Draws, labels: Tensor | None) -> Tensor:
-        """Path lengths of a quarter of the batch, which is what they cost: (N / 4,)."""
-        if draws.path is None:
-            raise GanBookError("Path lengths need directions; draw them with the same settings.")
-        n, g = -(-len(draws.z) // 4), self.generator
-        z, labels = draws.z[:n], labels if labels is None else labels[:n]  # (n, z_dim), (n,)
-        with self._autocast(z.device, enabled=False):
-            w = g.mapping(z, labels)  # type: ignore[operator]  # (n, layers, w_dim)
-            noise = z[:, g.style_dim :]  # type: ignore[misc]  # (n, noise_dim)
-            return penalties.path_lengths(
-                lambda w: g.synthesis(w, noise),  # type: ignore[operator]
-                w,
-                draws.path[:n],
-                self.settings.engine,
-            )
 
 
 def _call(network: Network, x: Tensor, labels: Tensor | None) -> Tensor:
