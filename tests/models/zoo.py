@@ -53,6 +53,7 @@ CASES = [
     Case("r3gan 3 x 2", "r3gan", (3, 24, 16), {"widths": [16, 16, 8], **DENSE}),
     Case("r3gan grouped", "r3gan", (1, 8, 8), {"widths": 16, "group_width": 8, "blocks": 2}),
     Case("fastgan", "dcgan", (3, 16, 24), {"width": 6}, {"z_dim": 12}, g_model="fastgan"),
+    Case("stylegan", "stylegan", (3, 16, 24), {"width": 6}, {"z_dim": 12}),
     Case("unet", "unet", (3, 16, 24), {"width": 8}, {"z_dim": 12}, g_model="dcgan"),
 ]
 NAMES = [case.name for case in CASES]
