@@ -44,7 +44,9 @@ def test_card_is_complete_and_of_these_weights(name):
     assert tensors.keys() == generator.state_dict().keys()
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     assert meta["recipe"] == card["recipe"]
-    assert card["command"].endswith(f"showcase.py {name}")
+    early = card["images seen by the whole run"] < card["recipe"]["total_images"]
+    part = f" --images {card['images seen by the whole run']}, then --ship" if early else ""
+    assert card["command"].endswith(f"showcase.py {name}{part}")
     assert 0 < card["images seen"] <= card["images seen by the whole run"]
 
 

@@ -124,6 +124,8 @@ def ship(name: str) -> Path:
     report = gb.evaluate(shipped, pictures, split=split, seed=0)
     print(report)
     sheet = sheet_of(shipped)
+    early = trained.images_seen < trained.recipe.total_images
+    part = f" --images {trained.images_seen}, then --ship" if early else ""
     card = {
         "name": name,
         "use": SHOWS[name].use,
@@ -132,7 +134,7 @@ def ship(name: str) -> Path:
         "licence": "CC BY 4.0, as the book's figures",
         "fingerprint of the pictures": pictures.fingerprint(),
         "pictures": {key: len(getattr(split, key)) for key in ("train", "validation", "test")},
-        "command": f"python tests/benchmarks/showcase.py {name}",
+        "command": f"python tests/benchmarks/showcase.py {name}{part}",
         "recipe": trained.recipe.to_dict(),
         "parameters": sum(p.numel() for p in shipped.generator.parameters()),
         "dtype": "float16",
