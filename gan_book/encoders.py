@@ -21,15 +21,10 @@ from .elbo import gaussian_kl
 from .errors import need, whole
 from .models.dcgan import DCGANDiscriminator
 from .models.vae import VAE
+from .objectives import frozen
 
 GAME = losses.LOSSES["non-saturating"]
 Logs = dict[str, Tensor]
-
-
-def frozen(net: nn.Module) -> Callable[..., Tensor]:
-    """``net`` as a function through which gradients pass, but which do not reach its parameters."""
-    numbers = {name: value.detach() for name, value in net.named_parameters()}
-    return lambda *inputs: torch.func.functional_call(net, numbers, inputs)
 
 
 def judge_loss(critic: penalties.Critic, real: Tensor, fake: Tensor, gamma: float) -> Tensor:
@@ -69,7 +64,7 @@ class _Features(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.net.maps(x)[-1]  # (N, C, h, w)
-        return self.net.head(features.flatten(1)).squeeze(1), features  # (N,), (N, C, h, w)
+        return self.net.logits(features), features  # (N,), (N, C, h, w)
 
 
 class VAEGANObjective(_Encoders):

@@ -313,12 +313,7 @@ class GeneratorObjective(_Objective):
         loss compares with them. ``weights`` has no effect here; both objectives are called alike.
         """
         labels = batch.labels if draws.labels is None else draws.labels  # (N,) or None
-        discriminator = self._networks[1]
-        frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
-
-        def judge(*inputs: Tensor) -> Tensor:
-            return torch.func.functional_call(discriminator, frozen, inputs)  # (N,)
-
+        judge = frozen(self._networks[1])
         fake = self._generate(draws.z, labels)  # (N, ...)
         f = r = self._critic(judge, labels, draws.augment_fake)(fake)  # (N,)
         if self.loss.needs_real:
@@ -333,6 +328,12 @@ class GeneratorObjective(_Objective):
                 )
             loss = loss + extra
         return loss, logs | {"loss": loss.detach()}
+
+
+def frozen(net: nn.Module) -> Callable[..., Tensor]:
+    """``net`` as a function through which gradients pass, but which do not reach its parameters."""
+    numbers = {name: value.detach() for name, value in net.named_parameters()}
+    return lambda *inputs: torch.func.functional_call(net, numbers, inputs)
 
 
 def _call(network: Network, x: Tensor, labels: Tensor | None) -> Tensor:

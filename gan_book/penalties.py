@@ -188,7 +188,7 @@ def path_lengths(
 def path_length(lengths: Tensor, target: Tensor | float, weight: Tensor | float) -> Tensor:
     """``weight * E (length - target)^2``; ``lengths`` (N,) -> 0-d (eq. 4 of the same paper).
 
-    The target is the running mean of the lengths, the weight 2 there.
+    The target is the running mean of the lengths, the weight 2 in their code.
     """
     return weight * (lengths - target).square().mean()
 

@@ -51,6 +51,13 @@ def per_stage(name: str, value: Any, stages: int, low: int, high: int) -> tuple[
     return (whole(name, value, low, high),) * stages
 
 
+def widths(width: Any, max_width: Any, stages: int) -> list[int]:
+    """Channels from the highest resolution down: width, 2 width, 4 width, ... up to the largest."""
+    width = whole("width", width)
+    cap = 8 * width if max_width is None else whole("max_width", max_width)
+    return [min(width << i, cap) for i in range(stages)]
+
+
 def picture(
     size: Any, channels: Any, num_classes: Any, z_dim: Any = 1
 ) -> tuple[tuple[int, int], int, int, int]:

@@ -13,8 +13,6 @@ fully connected layers):
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,13 +24,6 @@ from .layers import LEAKY_GAIN, SLOPE, LabelledLatent, init_normal, needed, zero
 CLASSIC_SD = 0.02
 UPSAMPLING = ("transposed", "resize")
 INTERPOLATION = ("nearest", "bilinear")
-
-
-def _widths(width: Any, max_width: Any, doublings: int) -> list[int]:
-    """Channels from the highest resolution down: width, 2 width, 4 width, ... up to the largest."""
-    width = checks.whole("width", width)
-    cap = 8 * width if max_width is None else checks.whole("max_width", max_width)
-    return [min(width << i, cap) for i in range(doublings)]
 
 
 def _init(layer: nn.Module, classic: bool, gain: float, fan_in: float | None = None) -> None:
@@ -117,7 +108,7 @@ class DCGANGenerator(nn.Module):
         known("network option interpolation", interpolation, INTERPOLATION)
         classic = checks.flag("batch_norm", batch_norm)
         self.slope = 0.0 if classic else SLOPE
-        widths = _widths(width, max_width, stages)[::-1]  # from the start grid up
+        widths = checks.widths(width, max_width, stages)[::-1]  # from the start grid up
         embedding = z_dim if embedding is None else checks.whole("embedding", embedding)
 
         self.latent = LabelledLatent(z_dim, num_classes, embedding)
@@ -171,7 +162,7 @@ class DCGANDiscriminator(nn.Module):
         self.sample_shape = (self.channels, *self.size)
         self.start, stages = checks.start_grid(self.size, start)
         classic = checks.flag("batch_norm", batch_norm)
-        widths = _widths(width, max_width, stages)  # from the full resolution down
+        widths = checks.widths(width, max_width, stages)  # from the full resolution down
 
         self.convs = nn.ModuleList()
         for i, (cin, cout) in enumerate(zip([self.channels, *widths], widths, strict=False)):
@@ -186,18 +177,20 @@ class DCGANDiscriminator(nn.Module):
             init_normal(self.embed.weight, fan_in=1)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The picture itself and what each stage makes of it: (N, Ci, H / 2^i, W / 2^i)."""
+        """The picture and what each stage makes of it: (N, Ci, H/2^i, W/2^i)."""
         maps = [x]
         for conv, norm in zip(self.convs, self.norms, strict=True):
             maps.append(F.leaky_relu(norm(conv(maps[-1])), SLOPE))  # (N, Ci, H / 2^i, W / 2^i)
         return maps
 
-    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = F.leaky_relu(norm(conv(x)), SLOPE)  # (N, Ci, H/2, W/2), halved from here on
+    def logits(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Logits (N,) from the last map, x (N, C, h, w), and the labels (N,)."""
         logits = self.head(x.flatten(1)).squeeze(1)  # (N,)
         if self.embed is None:
             return logits
         features = x.mean((2, 3))  # (N, C)
         match = (features * self.embed(needed(labels))).sum(1)  # (N,)
         return logits + match / features.shape[1] ** 0.5  # (N,)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.logits(self.maps(x)[-1], labels)  # (N, Ck, h, w) -> (N,)

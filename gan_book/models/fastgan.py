@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import checks
-from .dcgan import DCGANDiscriminator, _widths
+from .dcgan import DCGANDiscriminator
 from .layers import LabelledLatent, init_normal, zero_
 
 GLU_GAIN = 1.7267
@@ -91,7 +91,7 @@ class FastGANGenerator(nn.Module):
         self.sample_shape = (self.channels, *self.size)
         self.start, doublings = checks.start_grid(self.size, start)
         self.skip = checks.whole("skip", skip)
-        widths = _widths(width, max_width, doublings + 1)[::-1]  # from the start grid up
+        widths = checks.widths(width, max_width, doublings + 1)[::-1]  # from the start grid up
         embedding = z_dim if embedding is None else checks.whole("embedding", embedding)
 
         self.latent = LabelledLatent(z_dim, num_classes, embedding)
@@ -135,7 +135,7 @@ class FastGANDiscriminator(DCGANDiscriminator):
     ) -> None:
         options: Any = {"num_classes": num_classes, "max_width": max_width, "start": start}
         super().__init__(size, channels, width=width, **options)
-        widths = _widths(width, max_width, len(self.convs))[::-1]  # of the last map and up
+        widths = checks.widths(width, max_width, len(self.convs))[::-1]  # of the last map and up
         ups = [_Up(a, b) for a, b in pairwise(widths)]
         last = _layer(nn.Conv2d(widths[-1], self.channels, 3, 1, 1), 1.0)
         self.decoder = nn.Sequential(*ups, last, nn.Tanh())

@@ -7,8 +7,8 @@ gain sqrt(2 / 1.04) * L^(-1/4) for L blocks in the network and the third is exac
 Zhang et al., 2019), so that the network begins as a linear map; every other layer has gain 1,
 biases are zero.
 
-Group convolutions of width 16 are for GPUs. On a CPU they are about ten times slower than their
-arithmetic suggests: use ``group_width="dense"`` with smaller widths there.
+Group convolutions of width 16 are for GPUs. On a CPU they are slower than their arithmetic
+suggests: use ``group_width="dense"`` with smaller widths there.
 
 One deliberate difference: resampling continues a picture by its border pixels
 (``layers.Resample``).

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from ..errors import brief, need
 from . import checks
-from .dcgan import _widths
 from .layers import LEAKY_GAIN, SLOPE, LabelledLatent, needed
 
 MAPPING_RATE = 0.01  # of the mapping network, relative to the others (Karras et al., 2019)
@@ -151,7 +150,7 @@ class StyleGANGenerator(nn.Module):
         fits = isinstance(mixing, int | float) and 0 <= mixing <= 1
         need(fits, f"the network option 'mixing' must lie between 0 and 1, not {brief(mixing)}.")
         self.mixing = float(mixing)
-        widths = _widths(width, max_width, doublings + 1)[::-1]  # from the start grid up
+        widths = checks.widths(width, max_width, doublings + 1)[::-1]  # from the start grid up
         embedding = z_dim if embedding is None else checks.whole("embedding", embedding)
 
         self.latent = LabelledLatent(self.style_dim, self.num_classes, embedding)
@@ -284,7 +283,7 @@ class StyleGANDiscriminator(nn.Module):
         self.sample_shape = (self.channels, *self.size)
         self.start, doublings = checks.start_grid(self.size, start)
         self.group = checks.whole("minibatch_std", minibatch_std, 0)
-        widths = _widths(width, max_width, doublings + 1)  # from the full resolution down
+        widths = checks.widths(width, max_width, doublings + 1)  # from the full resolution down
         top = widths[-1]
         self.first = Equalized(self.channels, widths[0], 1)
         self.blocks = nn.ModuleList(_Down(a, b) for a, b in pairwise(widths))

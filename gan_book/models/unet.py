@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import checks
-from .dcgan import DCGANDiscriminator, _init, _Up, _widths
-from .layers import SLOPE, needed
+from .dcgan import DCGANDiscriminator, _init, _Up
+from .layers import SLOPE
 
 
 class _WayUp(nn.Module):
@@ -70,7 +70,7 @@ class UNetGenerator(DCGANDiscriminator):
         del self.head  # no logit is asked for
         out = self.channels if out is None else checks.whole("out", out, 1, 256)
         self.sample_shape = (out, *self.size)
-        widths = [self.channels, *_widths(width, max_width, len(self.convs))]
+        widths = [self.channels, *checks.widths(width, max_width, len(self.convs))]
         self.way_up = _WayUp(widths, out, checks.flag("skips", skips), bias=True)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
@@ -101,18 +101,13 @@ class UNetDiscriminator(DCGANDiscriminator):
         super().__init__(
             size, channels, num_classes=num_classes, width=width, max_width=max_width, start=start
         )
-        widths = [self.channels, *_widths(width, max_width, len(self.convs))]
+        widths = [self.channels, *checks.widths(width, max_width, len(self.convs))]
         self.way_up = _WayUp(widths, 1, skips=True, bias=False)
 
     def both(self, x: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The logit of each picture (N,) and those of its pixels (N, H, W)."""
         maps = self.maps(x)  # the picture, then (N, Ci, H / 2^i, W / 2^i)
-        whole = self.head(maps[-1].flatten(1)).squeeze(1)  # (N,)
-        if self.embed is not None:  # the projection of DCGANDiscriminator
-            features = maps[-1].mean((2, 3))  # (N, C)
-            match = (features * self.embed(needed(labels))).sum(1)  # (N,)
-            whole = whole + match / features.shape[1] ** 0.5  # (N,)
-        return whole, self.way_up(maps).squeeze(1)  # (N,), (N, H, W)
+        return self.logits(maps[-1], labels), self.way_up(maps).squeeze(1)  # (N,), (N, H, W)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         whole, pixels = self.both(x, labels)  # (N,), (N, H, W)

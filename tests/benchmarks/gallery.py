@@ -11,10 +11,8 @@ pictures, ``<cell>.png``, is drawn for seed 0. In the plane it is the ring of ei
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,10 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
 
-import torch
-
-from gan_book.results import results_folder, save_result
 from tests.benchmarks.gallery_runs import FIXED, NAME, gamma_run, pictures_run, ring_run
+from tests.benchmarks.grids import grid_parser, run_grid
 
 IMAGES = 16_000  # of a run on pictures
 POINTS = 256_000  # of a run on the ring, 1,000 steps
@@ -76,29 +72,10 @@ def grid() -> dict[str, Callable[[], dict[str, Any]]]:
     return cells
 
 
-def measure(name: str, cell: Callable[[], dict[str, Any]], again: bool = False) -> None:
-    """Run one cell and save it, unless its result is there."""
-    if not again and (results_folder() / NAME / f"{name}.json").exists():
-        print(f"{name:32} is there", flush=True)
-        return
-    start = time.perf_counter()
-    record = cell()
-    seconds = time.perf_counter() - start
-    save_result(NAME, name, {**record, "seconds": seconds}, device="cpu")
+def show(record: dict[str, Any]) -> str:
     shown = {key: record[key] for key in ("kid", "modes") if key in record}
-    print(f"{name:32} {seconds:6.1f} s {shown} {record.get('ended', '')[:60]}", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cells", nargs="*", help="starts of names; all by default")
-    parser.add_argument("--again", action="store_true", help="measure cells that have a result")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    for name, cell in grid().items():
-        if not arguments.cells or name.startswith(tuple(arguments.cells)):
-            measure(name, cell, arguments.again)
+    return f"{shown} {record.get('ended', '')[:60]}"
 
 
 if __name__ == "__main__":
-    main()
+    run_grid(NAME, grid(), grid_parser(__doc__).parse_args(), show=show)

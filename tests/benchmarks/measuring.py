@@ -11,25 +11,24 @@ where ``GAN_BOOK_REAL_DATA`` is not set.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
 
-import torch
-
-from gan_book.results import results_folder, save_result
+from gan_book.errors import need
 from tests.benchmarks import measuring_cost, measuring_gaussians, measuring_pictures
+from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
 
-Cell = Callable[[], dict[str, Any]]
+
+def memorization_paintings() -> Record:
+    need(bool(os.environ.get("GAN_BOOK_REAL_DATA")), "it needs GAN_BOOK_REAL_DATA.")
+    return measuring_pictures.memorization_paintings()
+
 
 CELLS: dict[str, Cell] = {
     **{f"kid-interval-d{d}": partial(measuring_gaussians.kid_interval, d) for d in (16, 64, 192)},
@@ -42,40 +41,13 @@ CELLS: dict[str, Cell] = {
         for size in (16, 32, 64)
     },
     "memorization-mixture": measuring_pictures.memorization_mixture,
-    "memorization-paintings": measuring_pictures.memorization_paintings,
+    "memorization-paintings": memorization_paintings,
     "reference-split": measuring_pictures.reference_split,
     **{
         f"cost-50000x2048-{name}": partial(measuring_cost.large, name)
         for name in measuring_cost.LARGE
     },
 }
-NEEDS_PAINTINGS = ("memorization-paintings",)
-
-
-def measure(name: str, again: bool = False) -> None:
-    """Measure one cell and save it, unless its result is there."""
-    if not again and (results_folder() / "measuring" / f"{name}.json").exists():
-        print(f"{name:28} is there", flush=True)
-        return
-    if name in NEEDS_PAINTINGS and not os.environ.get("GAN_BOOK_REAL_DATA"):
-        print(f"{name:28} needs GAN_BOOK_REAL_DATA", flush=True)
-        return
-    start = time.perf_counter()
-    record = CELLS[name]()
-    save_result("measuring", name, {**record, "seconds": time.perf_counter() - start}, device="cpu")
-    print(f"{name:28} {time.perf_counter() - start:7.1f} s", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cells", nargs="*", help="starts of names; all by default")
-    parser.add_argument("--again", action="store_true", help="measure cells that have a result")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    chosen = [c for c in CELLS if not arguments.cells or c.startswith(tuple(arguments.cells))]
-    for name in chosen:
-        measure(name, arguments.again)
-
 
 if __name__ == "__main__":
-    main()
+    run_grid("measuring", CELLS, grid_parser(__doc__).parse_args())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,7 +27,7 @@ from gan_book.elbo import VAEObjective, gaussian_log_density
 from gan_book.fitting import fit
 from gan_book.models import build_generator
 from gan_book.models.vae import VAE, ConvEncoder
-from gan_book.results import results_folder, save_result
+from tests.benchmarks.grids import Cell, grid_parser, run_grid
 
 SDS, SEEDS, STEPS = (0.1, 0.3, 1.0, 3.0), range(3), 1_200
 STYLES = ["dunes", "mist"]
@@ -84,23 +84,17 @@ def run(sd: float, seed: int) -> dict[str, float]:
         return train[torch.randint(len(train), (64,), generator=rng)]
 
     done = fit(VAEObjective(vae), next_batch, rng, steps=STEPS, lr=2e-3, ema_half_life=2_000)
-    return {"steps": done.steps, **measure(done.average.vae, train, fresh, seed)}
+    return {
+        "sd": sd,
+        "seed": seed,
+        "steps": done.steps,
+        **measure(done.average.vae, train, fresh, seed),
+    }
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    for sd in SDS:
-        for seed in SEEDS:
-            name = f"sd{sd:g}-seed{seed}"
-            wanted = len(sys.argv) == 1 or name.startswith(tuple(sys.argv[1:]))
-            if not wanted or (results_folder() / "vae" / f"{name}.json").exists():
-                continue
-            start = time.perf_counter()
-            record = {"sd": sd, "seed": seed, **run(sd, seed)}
-            seconds = time.perf_counter() - start
-            save_result("vae", name, {**record, "seconds": seconds}, device="cpu")
-            print(f"{name:14} {seconds:6.1f} s  {record}", flush=True)
-
+CELLS: dict[str, Cell] = {
+    f"sd{sd:g}-seed{seed}": partial(run, sd, seed) for sd in SDS for seed in SEEDS
+}
 
 if __name__ == "__main__":
-    main()
+    run_grid("vae", CELLS, grid_parser(__doc__).parse_args(), show=str)
