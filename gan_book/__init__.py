@@ -25,6 +25,7 @@ _HOME = {
     "load_model": "model",
     "Model": "model",
     "evaluate": "measuring",
+    "report": "run_page",
     "extractor": "features",
     "show": "plots",
     "sheet": "plots",

@@ -1,4 +1,4 @@
-"""The command line: ``gan-book train``, ``sample``, ``evaluate``, ``recipes`` and ``doctor``.
+"""The command line: ``gan-book train``, ``sample``, ``evaluate``, ``report`` and further ones.
 
 Each command is a thin layer over the Python functions of the same names; what it prints is plain
 text that reads well without color. Nothing heavy is imported before a command needs it.
@@ -17,6 +17,8 @@ from typer.core import TyperGroup
 
 import gan_book
 from gan_book.cli_guard import complain, guarded, say
+from gan_book.cli_latents import film, invert
+from gan_book.cli_translate import translate
 from gan_book.errors import need
 
 LARGEST_SEED = 2**31 - 2
@@ -261,6 +263,29 @@ def evaluate(
 
 @app.command()
 @guarded
+def report(
+    run: Annotated[
+        str, Argument(help="A run folder, a model folder, or the name of a shipped model.")
+    ],
+    out: Annotated[
+        str | None, Option(help="The page, a .html. [default: report.html in the run]")
+    ] = None,
+    images: Annotated[
+        str | None, Option(help="The pictures it was trained on. [default: as the run names them]")
+    ] = None,
+    seed: Annotated[
+        int, Option(min=0, max=LARGEST_SEED, help="Another seed draws other pictures.")
+    ] = 0,
+    device: Device = "auto",
+) -> None:
+    """Write RUN as one HTML page: samples, a walk, curves, numbers, look-alikes, card."""
+    complain("Drawing and measuring; this may take a minute or two on a CPU.")
+    page = gan_book.report(run, out, images, seed=seed, device=device)
+    say(f"The page is {page}; open it in a browser.")
+
+
+@app.command()
+@guarded
 def recipes() -> None:
     """List the recipes."""
     from gan_book.recipes import recipes as shipped
@@ -290,6 +315,11 @@ def doctor() -> None:
         complain(f"gan-book: training cannot work here yet: {', '.join(broken)}.")
         raise typer.Exit(1)
     say("Training works on this machine.")
+
+
+app.command()(translate)
+app.command()(invert)
+app.command()(film)
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ from .model import Model
 from .processes import resolve_device
 from .runs import Run, open_model
 
-__all__ = ["Evaluation", "Modes", "Row", "compare", "evaluate"]
+__all__ = ["Evaluation", "Modes", "Row", "compare", "compared_pictures", "evaluate"]
 
 FRESH = 5_000  # Atelier pictures to measure against: with 100, KID would be good to 0.01 only
 FRESH_SEED = 5_318_008  # of those; every model is measured against the same ones
@@ -194,6 +194,21 @@ def evaluate(
         except OSError as error:  # minutes of measuring are not thrown away for it
             warnings.warn(f"{path} cannot be written ({error.strerror}).", stacklevel=2)
     return report
+
+
+def compared_pictures(
+    model: Model, images: Any, report: Evaluation
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures that a report speaks of, uint8: held out, generated, and training pictures.
+
+    The last two in the order that the report's suspicious pairs count in.
+    """
+    data = _records(model)[1]
+    pictures = _pictures(model, images, data, checked=True)
+    split, facts = split_of(model, pictures, data), report.facts
+    searched = _shuffled(split.train, facts["seed"])[:SEARCHED]  # (S,)
+    made = model.sample(facts["n"], seed=facts["seed"])  # (n, C, H, W)
+    return pictures.images[split.held_out], made, pictures.images[searched]
 
 
 def _shuffled(indices: Tensor, seed: int) -> Tensor:

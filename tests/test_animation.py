@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_book.animation import BUDGET, ICONS, MOST_FRAMES, film
+from gan_book.animation import BUDGET, ICONS, MOST_FRAMES, film, player
 from gan_book.errors import GanBookError
 
 
@@ -50,6 +50,11 @@ def test_nothing_is_fetched_and_every_button_says_what_it_does():
     assert 'alt="a &quot;quoted&quot; film"' in page
     assert "a &lt; b" in page
     assert 'aria-label="Frame"' in page
+
+
+def test_a_frame_whose_text_spells_http_is_no_link():
+    uri = "data:image/png;base64," + base64.b64encode(b"").decode() + "http" + "A" * 4
+    assert player([uri, uri], 12, 64, None, "film", crisp=True).count(uri) == 3  # and the still one
 
 
 def test_the_player_starts_with_a_still_picture_without_javascript():

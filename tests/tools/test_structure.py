@@ -48,8 +48,11 @@ ROOM_OF = {
     "penalties": "penalties",
     "augment": "augment",
     "objectives": "objectives",
+    "draws": "objectives",  # a step's random numbers
     "elbo": "objectives",  # the VAE's objective
     "encoders": "objectives",  # VAE-GAN, BiGAN, EBGAN, BEGAN, InfoGAN
+    "translation": "objectives",  # pix2pix and CycleGAN, and the pairs they learn from
+    "conditioning": "objectives",  # conditional GANs, AC-GAN, CAN
     "denoising": "objectives",  # the diffusion model's, with its sampler
     # recipes, training, checkpoints and what they are made of
     "recipes": "training",
@@ -57,6 +60,7 @@ ROOM_OF = {
     "doctor": "training",  # a run records what the machine is
     "training": "training",
     "fitting": "training",  # one network, one loss: VAE and diffusion
+    "translator": "training",  # from picture to picture: trained, saved, applied
     "toy_gans": "training",  # many seeds at once, in the plane
     "dirac": "training",  # games of two numbers
     "checkpoints": "base",  # files of tensors and JSON, checked when read
@@ -84,12 +88,15 @@ ROOM_OF = {
     "measuring": "out",  # evaluate: a trained run against held-out pictures
     "evaluation": "out",  # what evaluate found, in words and as a table
     "selection": "out",  # the best checkpoint: measuring comes in as a callback
+    "run_page": "out",  # a run as one HTML page
     "runs": "out",  # wires training, files and sample grids together
     "export": "out",
     "provenance": "out",
     "cli": "out",
     "cli_guard": "out",
+    "cli_latents": "out",
     "cli_train": "out",
+    "cli_translate": "out",
 }
 EVERYWHERE = {"errors"}
 
