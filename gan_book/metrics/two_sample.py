@@ -1,12 +1,13 @@
-"""Is there any difference? The nearest-neighbor two-sample test."""
+"""Is there any difference? Two-sample tests, and the exact interval of a share of right answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from ..errors import need
+from ..errors import need, whole
 from ._features import Matrix, Result, other_tiles, two_sets, wilson
 
 
@@ -96,3 +97,100 @@ def one_nearest_neighbor(real: Matrix, generated: Matrix) -> NearestNeighborTest
         n=n,
         mutual=mutual,
     )
+
+
+@dataclass(frozen=True)
+class RightAnswers(Result):
+    """How many of n answers were right, and what that says about the share p of right answers.
+
+    Attributes:
+        right, n: counts. share: right / n.
+        low, high: exact interval of p (Clopper and Pearson) at the level asked for.
+        p_value: probability of at least as many right answers by tossing a fair coin.
+    """
+
+    right: int
+    n: int
+    share: float
+    low: float
+    high: float
+    p_value: float
+
+
+def right_answers(right: int, n: int, level: float = 0.95) -> RightAnswers:
+    """Exact binomial interval and p-value of ``right`` out of ``n`` answers, "real or generated?".
+
+    P(at least k of n right) at a share p is the regularized incomplete beta function
+    I_p(k, n - k + 1); the ends of the interval are the p at which it is (1 - level) / 2 for k =
+    right, and 1 minus that for k = right + 1. It covers the true p with at least ``level``.
+
+    Raises:
+        GanBookError: no answers, more right ones than answers, or a level outside (0, 1).
+
+    Source: Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the
+    case of the binomial".
+    """
+    from scipy.special import betainc, betaincinv
+
+    whole("the number of answers", n, 1, 10**9)
+    whole("the number of right answers", right, 0, n)
+    need(0 < level < 1, f"The level of an interval lies between 0 and 1, not at {level}.")
+    tail = (1 - level) / 2
+    low = float(betaincinv(right, n - right + 1, tail)) if right else 0.0
+    high = float(betaincinv(right + 1, n - right, 1 - tail)) if right < n else 1.0
+    by_chance = float(betainc(right, n - right + 1, 0.5)) if right else 1.0
+    return RightAnswers(right, n, right / n, low, high, by_chance)
+
+
+def classifier_test(
+    real: Matrix, generated: Matrix, *, generator: torch.Generator, penalty: float = 1e-2
+) -> RightAnswers:
+    """Train a judge on one half of both sets, count its right answers on the other half.
+
+    The judge is logistic regression on standardized columns with the penalty penalty / 2 * |w|^2,
+    at its optimum. The p-value is on the safe side: where the sets are alike, right answers among
+    balanced real and generated rows scatter at most as much as a binomial count.
+
+    Args:
+        real, generated: (n, d) features or (n, C, H, W) pictures, equally many, at least 20.
+        generator: draws the halves.
+
+    Raises:
+        GanBookError: unequal counts or columns, fewer than 20 rows, values not finite, or a
+            penalty that is not positive.
+
+    Source: Lopez-Paz and Oquab 2017, "Revisiting Classifier Two-Sample Tests", section 3.
+    """
+    first, second = two_sets(real, generated, ("real", "generated"), at_least=20)
+    n = len(first)
+    need(
+        len(second) == n,
+        f"There are {n} real and {len(second)} generated rows; take the first "
+        f"{min(n, len(second))} of each, else a judge gains by always naming the larger set.",
+    )
+    need(penalty > 0, f"The penalty must be positive, not {penalty}.")
+    half = n // 2
+    a, b = (
+        x[torch.randperm(n, generator=generator).to(x.device)].double() for x in (first, second)
+    )
+    train, test = torch.cat([a[:half], b[:half]]), torch.cat([a[half:], b[half:]])
+    mean, scale = train.mean(0), train.std(0) + 1e-12
+    train, test = (train - mean) / scale, (test - mean) / scale  # (2 half, d), (2 (n - half), d)
+    side = torch.ones(2 * half, dtype=torch.float64, device=train.device)
+    side[half:] = -1.0  # real 1, generated -1
+    weight = torch.zeros(train.shape[1] + 1, dtype=torch.float64, device=train.device)
+    weight.requires_grad_()
+    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        logits = train @ weight[1:] + weight[0]  # (2 half,)
+        loss = torch.nn.functional.softplus(-side * logits).mean()
+        loss = loss + penalty / 2 * weight[1:].square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    says_real = (test @ weight[1:] + weight[0]).detach() > 0  # (2 (n - half),)
+    rest = n - half
+    return right_answers(int(says_real[:rest].sum() + (~says_real[rest:]).sum()), 2 * rest)

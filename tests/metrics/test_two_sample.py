@@ -1,13 +1,15 @@
-"""The nearest-neighbor test against brute force, known cases and its own interval."""
+"""Two-sample tests against brute force, scikit-learn, SciPy, and their own intervals."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+from sklearn import linear_model
 
 from gan_book.errors import GanBookError
-from gan_book.metrics import _features, one_nearest_neighbor
+from gan_book.metrics import _features, classifier_test, one_nearest_neighbor, right_answers
 
 
 def normal(n: int, d: int, seed: int, shift: float = 0.0) -> torch.Tensor:
@@ -110,3 +112,66 @@ def test_does_not_touch_the_global_random_state() -> None:
 def test_bad_input_gets_a_sentence(real: torch.Tensor, generated: torch.Tensor, words: str) -> None:
     with pytest.raises(GanBookError, match=words):
         one_nearest_neighbor(real, generated)
+
+
+@pytest.mark.parametrize(("right", "n", "level"), [(15, 20, 0.95), (0, 20, 0.95), (7, 7, 0.9)])
+def test_exact_interval_equals_scipy_and_its_definition(right: int, n: int, level: float) -> None:
+    found = right_answers(right, n, level)
+    oracle = stats.binomtest(right, n, 0.5, alternative="greater")
+    expected = stats.binomtest(right, n).proportion_ci(level, method="exact")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert found.p_value == pytest.approx(oracle.pvalue, rel=1e-9)
+    if right:  # at the lower end, so many right answers have just the probability of one tail
+        assert stats.binom.sf(right - 1, n, found.low) == pytest.approx((1 - level) / 2)
+
+
+def test_exact_interval_covers_at_least_its_level() -> None:
+    n = 20
+    ends = [right_answers(k, n) for k in range(n + 1)]
+    for p in np.linspace(0.02, 0.98, 49):
+        inside = [e.low <= p <= e.high for e in ends]
+        assert stats.binom.pmf(np.arange(n + 1), n, p)[inside].sum() >= 0.95
+
+
+def test_classifier_test_is_at_its_optimum() -> None:
+    """The same halves, the same penalty: scikit-learn's logistic regression answers alike."""
+    real, generated = normal(400, 6, 0), normal(400, 6, 1, shift=0.3)
+    rng = torch.Generator().manual_seed(3)
+    halves = [torch.randperm(400, generator=rng) for _ in range(2)]
+    rows = [x[order].numpy() for x, order in zip((real, generated), halves, strict=True)]
+    train, test = (
+        np.concatenate([x[part] for x in rows]) for part in (slice(200), slice(200, None))
+    )
+    mean, scale = train.mean(0), train.std(0, ddof=1)
+    side = np.repeat([1, 0], 200)
+    judge = linear_model.LogisticRegression(C=1 / (400 * 1e-2), tol=1e-10, max_iter=1000)
+    right = (judge.fit((train - mean) / scale, side).predict((test - mean) / scale) == side).sum()
+    found = classifier_test(real, generated, generator=torch.Generator().manual_seed(3))
+    assert (found.right, found.n) == (right, 400)
+
+
+def test_classifier_test_keeps_its_level_and_has_power() -> None:
+    alarms, found = 0, 0
+    for seed in range(60):
+        rng = torch.Generator().manual_seed(seed)
+        real = normal(100, 5, 10 * seed)
+        alarms += classifier_test(real, normal(100, 5, 10 * seed + 1), generator=rng).p_value < 0.05
+        other = normal(100, 5, 10 * seed + 2, shift=0.5)
+        found += classifier_test(real, other, generator=rng).p_value < 0.05
+    assert alarms <= 7  # 3 expected
+    assert found >= 55
+
+
+def test_right_answers_and_the_classifier_test_say_what_is_wrong() -> None:
+    rng = torch.Generator()
+    for bad in ((3, 2), (-1, 5), (0, 0), (2.5, 5)):
+        with pytest.raises(GanBookError, match="answers"):
+            right_answers(*bad)  # type: ignore[arg-type]
+    with pytest.raises(GanBookError, match="level"):
+        right_answers(1, 2, level=1.0)
+    with pytest.raises(GanBookError, match="30 real and 25 generated"):
+        classifier_test(normal(30, 2, 0), normal(25, 2, 1), generator=rng)
+    with pytest.raises(GanBookError, match="at least 20"):
+        classifier_test(normal(10, 2, 0), normal(10, 2, 1), generator=rng)
+    with pytest.raises(GanBookError, match="penalty"):
+        classifier_test(normal(30, 2, 0), normal(30, 2, 1), generator=rng, penalty=0.0)
