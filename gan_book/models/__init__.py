@@ -19,6 +19,7 @@ from torch import nn
 from ..errors import known, need
 from .dcgan import DCGANDiscriminator, DCGANGenerator
 from .fastgan import FastGANDiscriminator, FastGANGenerator
+from .inr import INRGenerator
 from .mlp import MLPDiscriminator, MLPGenerator
 from .r3gan import R3GANDiscriminator, R3GANGenerator
 from .stylegan import StyleGANDiscriminator, StyleGANGenerator
@@ -30,6 +31,7 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "r3gan": R3GANGenerator,
     "fastgan": FastGANGenerator,
     "stylegan": StyleGANGenerator,
+    "inr": INRGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLPDiscriminator,

@@ -55,6 +55,7 @@ CASES = [
     Case("fastgan", "dcgan", (3, 16, 24), {"width": 6}, {"z_dim": 12}, g_model="fastgan"),
     Case("stylegan", "stylegan", (3, 16, 24), {"width": 6}, {"z_dim": 12}),
     Case("unet", "unet", (3, 16, 24), {"width": 8}, {"z_dim": 12}, g_model="dcgan"),
+    Case("inr", "stylegan", (3, 16, 24), {"width": 6}, {"z_dim": 12}, g_model="inr"),
 ]
 NAMES = [case.name for case in CASES]
 
