@@ -33,7 +33,7 @@ def gray_of(pictures: Tensor) -> Tensor:
 def edges_of(pictures: Tensor) -> Tensor:
     """Dark lines (-1) on white (1) where colors change: (N, C, H, W) in [-1, 1] to (N, 1, H, W).
 
-    The larger of all channels' Sobel slopes (Sobel and Feldman, 1968), continued by the border
+    The largest of the channels' Sobel slopes, the picture continued by the border
     pixels; an edge between values that differ by half of the range is already fully dark.
     """
     n, c, h, w = pictures.shape

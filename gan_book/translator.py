@@ -27,6 +27,7 @@ UNPAIRED = "unpaired"
 WEIGHTS, CARD = "translator.safetensors", "translator.json"
 PIXELS = 2**20  # about as many are translated at a time
 LEAST = 4  # pixels of a side
+L1_WEIGHT = 10.0  # the paper's 100 left small, short-trained networks without a game (32 x 32)
 
 
 class Translator:
@@ -123,13 +124,13 @@ def objective_of(translator: Translator, l1_only: bool = False) -> nn.Module:
     Patches have about half of the picture's side. ``l1_only``: pix2pix without discriminator.
     """
     width, nets = translator.settings["width"], translator.nets
-    halvings = min(3, max(1, round(math.log2(min(translator.settings["size"]) / 16))))
+    halvings = min(3, max(0, round(math.log2(min(translator.settings["size"]) / 16))))
     options = {"width": width, "halvings": halvings}
     if translator.task == UNPAIRED:
         judges = PatchDiscriminator(3, **options), PatchDiscriminator(3, **options)
         return pairs.CycleGANObjective(nets["there"], nets["back"], *judges)
     judge = None if l1_only else PatchDiscriminator(translator.channels + 3, **options)
-    return pairs.Pix2PixObjective(nets["there"], judge)
+    return pairs.Pix2PixObjective(nets["there"], judge, L1_WEIGHT)
 
 
 def train_translator(
