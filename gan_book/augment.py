@@ -110,8 +110,10 @@ def apply(images: Tensor, draws: AugmentDraws) -> Tensor:
 
     Values may leave [-1, 1]; uncovered pixels and holes become 0, the middle gray. Each picture
     depends on its own draws only. What no coin has chosen comes back bit for bit. The order is
-    color, mirror, translation, cutout.
+    color, mirror, translation, cutout. Several pictures of a sample, (N, K, C, H, W), fare alike.
     """
+    if images.dim() == 5:
+        return torch.stack([apply(level, draws) for level in images.unbind(1)], 1)
     images = _recolor(images, draws)  # (N, C, H, W)
     images = _move(images, draws)  # (N, C, H, W)
     return _cut(images, draws)  # (N, C, H, W)

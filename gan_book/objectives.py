@@ -13,41 +13,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from gan_book import augment, losses, penalties
 from gan_book.augment import AugmentDraws
+from gan_book.draws import Draws as Draws
+from gan_book.draws import Weights as Weights
+from gan_book.draws import draw as draw
+from gan_book.draws import shard as shard
 from gan_book.errors import GanBookError, known, need
 
 if TYPE_CHECKING:
     from gan_book.data.batches import Batch
 
-Tree = TypeVar("Tree")
 Network = Callable[..., Tensor]
 FORMS = ("exact", "finite-difference")
-
-
-class Draws(NamedTuple):
-    """The random numbers of one step, N samples; the first dimension is always the batch."""
-
-    z: Tensor  # (N, z_dim), standard normal
-    labels: Tensor | None = None  # (N,) int64 for the fakes; None: those of the real batch
-    augment_real: AugmentDraws | None = None
-    augment_fake: AugmentDraws | None = None
-    noise: Tensor | None = None  # (N, 2, ...) finite differences: [:, 0] real, [:, 1] fake
-    mix: Tensor | None = None  # (N,) WGAN-GP: the real picture's share, uniform
-    path: Tensor | None = None  # (N, ...) path length: y, standard normal
-
-
-class Weights(NamedTuple):
-    """Penalty weights, 0-d tensors on the training device; they may change at every step."""
-
-    r1: Tensor
-    r2: Tensor
-    gp: Tensor
 
 
 @dataclass(frozen=True)
@@ -66,6 +49,8 @@ class ObjectiveSettings:
             finite differences the discriminator's own step stays in float32, too.
         epsilon: step length of finite differences.
         path_length: weight of path length regularization, for a generator with a mapping network.
+        levels: K > 1 for networks built with that many levels (``models.transformer``): D judges
+            all K pictures of the generator at once, all but the last under noise.
 
     Raises:
         GanBookError: for unknown names and for combinations that do not exist.
@@ -81,6 +66,7 @@ class ObjectiveSettings:
     autocast: torch.dtype | None = None
     epsilon: float = 0.01
     path_length: float = 0.0
+    levels: int = 1
 
     def __post_init__(self) -> None:
         losses.loss(self.loss)
@@ -92,82 +78,16 @@ class ObjectiveSettings:
             "The WGAN-GP penalty needs the exact form: finite differences estimate a squared norm, "
             "not a norm.",
         )
+        need(
+            self.levels == 1 or (self.form == "exact" and not self.gp),
+            "Several levels go with exact R1 and R2, not with finite differences or WGAN-GP.",
+        )
         need(self.epsilon > 0, f"The step of differences must be positive, not {self.epsilon}.")
 
     @property
     def finite_differences(self) -> bool:
         """Whether a penalty is estimated by finite differences, which need noise."""
         return self.form == "finite-difference" and (self.r1 or self.r2)
-
-
-def draw(
-    settings: ObjectiveSettings,
-    n: int,
-    z_dim: int,
-    image_shape: tuple[int, ...],
-    p: float | Tensor,
-    generator: torch.Generator,
-    device: torch.device | str = "cpu",
-    num_classes: int = 0,
-) -> Draws:
-    """Draw what one objective needs for a global batch of ``n``; :func:`shard` cuts it for a rank.
-
-    Args:
-        settings: those of the objective.
-        n: samples in the global batch, N.
-        z_dim: length of a latent vector.
-        image_shape: (C, H, W), or (2,) for points.
-        p: augmentation probability, a float or a 0-d tensor.
-        generator: source of all numbers; they are drawn on its device.
-        device: where the result lives.
-        num_classes: 0 lets the fakes take the real batch's labels; K > 0 draws theirs uniformly.
-
-    Raises:
-        GanBookError: if points (which have no pixels) are to be augmented.
-    """
-    need(
-        len(image_shape) == 3 or not settings.policy,
-        f"Augmentation needs pictures (C, H, W), but the samples have the shape "
-        f"{tuple(image_shape)}; use an empty policy.",
-    )
-    source = generator.device
-    z = torch.randn(n, z_dim, generator=generator, device=source)  # (N, z_dim)
-    labels = noise = mix = real = fake = path = None
-    if num_classes > 0:
-        labels = torch.randint(num_classes, (n,), generator=generator, device=source)  # (N,)
-    if settings.policy:
-        size = (image_shape[1], image_shape[2])
-        real = augment.draw(n, size, settings.policy, p, generator, device)
-        fake = augment.draw(n, size, settings.policy, p, generator, device)
-    if settings.finite_differences:
-        noise = torch.randn(n, 2, *image_shape, generator=generator, device=source)  # (N, 2, ...)
-    if settings.gp:
-        mix = torch.rand(n, generator=generator, device=source)  # (N,)
-    if settings.path_length:
-        path = torch.randn(n, *image_shape, generator=generator, device=source)  # (N, ...)
-    return _map(Draws(z, labels, real, fake, noise, mix, path), lambda tensor: tensor.to(device))
-
-
-def shard(tree: Tree, rank: int, world: int) -> Tree:
-    """Rank ``rank``'s part of a batch or of draws: each tensor cut along its first dimension.
-
-    Tuples are entered; 0-d tensors and None stay as they are.
-
-    Raises:
-        GanBookError: if a batch cannot be divided by ``world``.
-    """
-
-    def cut(tensor: Tensor) -> Tensor:
-        if tensor.dim() == 0:
-            return tensor
-        need(
-            len(tensor) % world == 0,
-            f"A batch of {len(tensor)} cannot be shared by {world} processes; choose a multiple of "
-            f"{world}.",
-        )
-        return tensor.chunk(world)[rank]
-
-    return tree if world == 1 else _map(tree, cut)
 
 
 class _Objective(nn.Module):
@@ -182,24 +102,34 @@ class _Objective(nn.Module):
         # Held in a tuple, hence not registered: each objective registers only the network that it
         # trains, and so an optimizer or a process group sees exactly these parameters.
         self._networks = (generator, discriminator)
+        found = [getattr(net, "levels", 1) for net in self._networks]
+        need(
+            found == [settings.levels] * 2,
+            f"Generator, discriminator and objective must have as many levels, not {found[0]}, "
+            f"{found[1]} and {settings.levels}.",
+        )
 
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        every = {"every": True} if self.settings.levels > 1 else {}
         with self._autocast(z.device):
-            return penalties.full_precision(_call(self._networks[0], z, labels))  # (N, ...)
+            pictures = _call(self._networks[0], z, labels, **every)  # (N, [K,] ...)
+            return penalties.full_precision(pictures)
 
     def _critic(
         self,
         network: Network,
         labels: Tensor | None,
         draws: AugmentDraws | None,
+        noise: Tensor | None = None,
         autocast: bool = True,
     ) -> penalties.Critic:
-        """The discriminator as a function of pictures before augmentation: (N, ...) -> (N,)."""
+        """D as a function of pictures before augmentation and noise: (N, [K,] ...) -> (N,)."""
+        more = {} if noise is None else {"noise": noise}
 
         def critic(images: Tensor) -> Tensor:
             with self._autocast(images.device, autocast):
                 seen = images if draws is None else augment.apply(images, draws)  # (N, ...)
-                return penalties.full_precision(_call(network, seen, labels))  # (N,)
+                return penalties.full_precision(_call(network, seen, labels, **more))  # (N,)
 
         return critic
 
@@ -240,9 +170,10 @@ class DiscriminatorObjective(_Objective):
         with torch.no_grad():
             fake = self._generate(draws.z, fake_labels)  # (N, ...)
         net, low = self.discriminator, not use.finite_differences  # bfloat16 would drown them
-        judge_real = self._critic(net, real_labels, draws.augment_real, low)
-        judge_fake = self._critic(net, fake_labels, draws.augment_fake, low)
-        noise = (None, None) if draws.noise is None else draws.noise.unbind(1)  # (N, ...) each
+        on_real, on_fake = _halves(draws.levels)  # (N, K - 1, ...) or None
+        judge_real = self._critic(net, real_labels, draws.augment_real, on_real, low)
+        judge_fake = self._critic(net, fake_labels, draws.augment_fake, on_fake, low)
+        noise = _halves(draws.noise)  # (N, ...) or None
         r, r_slope = self._evaluate(judge_real, real, use.r1, noise[0])  # (N,), (N,) or None
         f, f_slope = self._evaluate(judge_fake, fake, use.r2, noise[1])  # (N,), (N,) or None
         loss = self.loss.discriminator(r, f)  # 0-d
@@ -315,9 +246,11 @@ class GeneratorObjective(_Objective):
         labels = batch.labels if draws.labels is None else draws.labels  # (N,) or None
         judge = frozen(self._networks[1])
         fake = self._generate(draws.z, labels)  # (N, ...)
-        f = r = self._critic(judge, labels, draws.augment_fake)(fake)  # (N,)
+        on_real, on_fake = _halves(draws.levels)  # (N, K - 1, ...) or None
+        f = r = self._critic(judge, labels, draws.augment_fake, on_fake)(fake)  # (N,)
         if self.loss.needs_real:
-            r = self._critic(judge, batch.labels, draws.augment_real)(batch.images)  # (N,)
+            judge_real = self._critic(judge, batch.labels, draws.augment_real, on_real)
+            r = judge_real(batch.images)  # (N,)
         loss = self.loss.generator(r, f)  # 0-d
         logs = {}
         if self.settings.path_length:
@@ -333,18 +266,13 @@ class GeneratorObjective(_Objective):
 def frozen(net: nn.Module) -> Callable[..., Tensor]:
     """``net`` as a function through which gradients pass, but which do not reach its parameters."""
     numbers = {name: value.detach() for name, value in net.named_parameters()}
-    return lambda *inputs: torch.func.functional_call(net, numbers, inputs)
+    return lambda *inputs, **more: torch.func.functional_call(net, numbers, inputs, more)
 
 
-def _call(network: Network, x: Tensor, labels: Tensor | None) -> Tensor:
-    return network(x) if labels is None else network(x, labels)
+def _call(network: Network, x: Tensor, labels: Tensor | None, **more: Any) -> Tensor:
+    return network(x, **more) if labels is None else network(x, labels, **more)
 
 
-def _map(tree: Any, change: Any) -> Any:
-    """Apply ``change`` to every tensor of nested (named) tuples; None stays None."""
-    if isinstance(tree, Tensor):
-        return change(tree)
-    if isinstance(tree, tuple):
-        parts = [_map(part, change) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
-    return tree
+def _halves(noise: Tensor | None) -> Any:
+    """What is meant for real and for generated pictures, of (N, 2, ...); or twice None."""
+    return (None, None) if noise is None else noise.unbind(1)

@@ -1,8 +1,7 @@
 """Training: the state of a run, one update of one network, and the loop.
 
 The loop, ``run_steps``, knows objectives, optimizers, the moving average of the generator,
-schedules that count images, and callbacks; everything else (files, pictures, measuring, several
-processes, compilation) stands outside it.
+schedules that count images, and callbacks; files, measuring, processes, compilation stand outside.
 """
 
 from __future__ import annotations
@@ -214,6 +213,7 @@ def start_training(
         policy=recipe.policy,
         autocast=torch.bfloat16 if precision == "bf16" else None,
         path_length=recipe.path_length,
+        levels=getattr(generator, "levels", 1),
     )
     graphs = recipe.cuda_graphs and device.type == "cuda" and processes.world == 1
     updates, optimizers = [], []

@@ -272,7 +272,7 @@ def test_draw_makes_what_the_settings_need():
     source = torch.Generator().manual_seed(0)
     plain = draw(ObjectiveSettings(), 6, 5, (2,), 0.5, source)
     assert plain.z.shape == (6, 5)
-    assert plain[1:] == (None,) * 6
+    assert plain[1:] == (None,) * 7
     settings = ObjectiveSettings(form="finite-difference", policy=POLICY)
     draws = draw(settings, 6, 5, SHAPE, 0.5, source, num_classes=4)
     assert draws.noise.shape == (6, 2, *SHAPE)

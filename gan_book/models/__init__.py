@@ -23,6 +23,7 @@ from .inr import INRGenerator
 from .mlp import MLPDiscriminator, MLPGenerator
 from .r3gan import R3GANDiscriminator, R3GANGenerator
 from .stylegan import StyleGANDiscriminator, StyleGANGenerator
+from .transformer import TransformerDiscriminator, TransformerGenerator
 from .unet import UNetDiscriminator
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
@@ -31,6 +32,7 @@ GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "r3gan": R3GANGenerator,
     "fastgan": FastGANGenerator,
     "stylegan": StyleGANGenerator,
+    "transformer": TransformerGenerator,
     "inr": INRGenerator,
 }
 DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
@@ -39,6 +41,7 @@ DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {
     "r3gan": R3GANDiscriminator,
     "fastgan": FastGANDiscriminator,
     "stylegan": StyleGANDiscriminator,
+    "transformer": TransformerDiscriminator,
     "unet": UNetDiscriminator,
 }
 MAX_PARAMETERS = 500_000_000

@@ -54,6 +54,7 @@ CASES = [
     Case("r3gan grouped", "r3gan", (1, 8, 8), {"widths": 16, "group_width": 8, "blocks": 2}),
     Case("fastgan", "dcgan", (3, 16, 24), {"width": 6}, {"z_dim": 12}, g_model="fastgan"),
     Case("stylegan", "stylegan", (3, 16, 24), {"width": 6}, {"z_dim": 12}),
+    Case("transformer", "transformer", (3, 16, 24), {"width": 12, "patch": 4}, {"z_dim": 12}),
     Case("unet", "unet", (3, 16, 24), {"width": 8}, {"z_dim": 12}, g_model="dcgan"),
     Case("inr", "stylegan", (3, 16, 24), {"width": 6}, {"z_dim": 12}, g_model="inr"),
 ]
