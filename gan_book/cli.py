@@ -7,6 +7,7 @@ text that reads well without color. Nothing heavy is imported before a command n
 from __future__ import annotations
 
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ from gan_book.errors import need
 LARGEST_SEED = 2**31 - 2
 LARGEST_GRID = 4096
 LARGEST_SAMPLE = 4 * 2**30  # bytes
+SIZE = re.compile(r"[1-9]\d{0,4}x[1-9]\d{0,4}").fullmatch
 
 USAGE: Any = typer.BadParameter.__base__  # Click's error, or that of Typer's own copy of Click
 
@@ -162,9 +164,18 @@ def sample(
     ] = None,
     columns: Annotated[int | None, Option(min=1, max=1000, help="Columns of the grid.")] = None,
     scale: Annotated[int | None, Option(min=1, max=64, help="Enlargement in the grid.")] = None,
+    size: Annotated[
+        str | None,
+        Option(metavar="HxW", help="Another size, for generators that render at any (inr)."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Draw pictures from a trained generator."""
+    need(
+        size is None or SIZE(size),
+        f"--size is height x width in pixels, as in 400x600, not {size!r}.",
+    )
+    shape: Any = None if size is None else tuple(map(int, size.split("x")))
     need(out or folder, "Say where the pictures shall go: --out grid.png, --folder DIR, or both.")
     if out is not None:
         need(
@@ -192,12 +203,14 @@ def sample(
         "them.",
     )
     need(
-        n * made.channels * math.prod(made.size) <= LARGEST_SAMPLE,
+        n * made.channels * math.prod(shape or made.size) <= LARGEST_SAMPLE,
         f"{n:,} pictures of this size do not fit into memory; draw fewer for each of several "
         "seeds.",
     )
-    pictures = model.sample(n, seed=seed, labels=label)  # (n, C, H, W)
+    pictures = model.sample(n, seed=seed, labels=label, size=shape)  # (n, C, H, W)
     facts: dict[str, object] = {"recipe": made.name, "model": Path(run).name, "n": n, "seed": seed}
+    if size is not None:
+        facts["size"] = size
     if label is not None:
         facts["label"] = label
     if folder is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,31 @@ class Model:
         self.generator = generator.eval()
         self.recipe, self.card, self.folder = recipe, card or {}, folder
 
-    def sample(self, n: int, seed: int = 0, labels: Labels = None, batch_size: int = 256) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        labels: Labels = None,
+        batch_size: int = 256,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
         """``n`` pictures as uint8 (n, C, H, W) on the CPU (or points, float32 (n, 2)).
 
         ``labels`` is one class for all, or n of them (a list or an int64 tensor); without it a
         conditional generator goes through its classes in turn. The same seed gives the same
         pictures, and more of them when ``n`` grows; ``batch_size`` of them are made at a time.
+        ``size`` (H, W) is another one than that of training, for generators that can ``render``.
 
         Raises ``GanBookError`` for numbers out of range and labels that do not fit.
         """
         return samples(
-            self.generator, self.recipe, n, seed=seed, labels=labels, batch_size=batch_size
+            self.generator,
+            self.recipe,
+            n,
+            seed=seed,
+            labels=labels,
+            batch_size=batch_size,
+            size=size,
         )
 
     def __repr__(self) -> str:
@@ -68,12 +83,21 @@ def samples(
     seed: int = 0,
     labels: Labels = None,
     batch_size: int = 256,
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
     """See ``Model.sample``. The network is switched to eval mode and left as it was."""
     fits = 1 <= n <= MOST_SAMPLES
     need(fits, f"The number of samples must lie between 1 and {MOST_SAMPLES}, not {n}.")
     need(batch_size >= 1, f"batch_size must be at least 1, not {batch_size}.")
     classes = _labels(recipe.num_classes, n, labels)
+    paint: Any = generator
+    if size is not None:
+        need(
+            hasattr(generator, "render"),
+            "This generator paints at the size of its training only; a coordinate network (inr) "
+            "renders at any.",
+        )
+        paint, batch_size = partial(paint.render, size=size), 1
     parameter = next(generator.parameters())
     was_training = generator.training
     generator.eval()
@@ -82,7 +106,7 @@ def samples(
     for start in range(0, n, batch_size):
         z = z_all[start : start + batch_size].to(parameter.device, parameter.dtype)  # (b, z_dim)
         y = None if classes is None else classes[start : start + batch_size].to(z.device)  # (b,)
-        x = generator(z, y)  # (b, C, H, W) or (b, 2)
+        x = paint(z, y)  # (b, C, H, W) or (b, 2)
         made.append(x.float().cpu() if recipe.points else to_uint8(x).cpu())
     generator.train(was_training)
     return torch.cat(made)

@@ -8,9 +8,11 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
-from gan_book import recipes
+from gan_book import checkpoints, cli, model, recipes
 from gan_book.data.batches import Batch
 from gan_book.errors import GanBookError
 from gan_book.models import build_discriminator, build_generator, count_parameters, inr
@@ -303,6 +305,43 @@ def test_wrong_renders_get_a_sentence(options, words) -> None:
 def test_there_is_no_discriminator_of_this_kind() -> None:
     with pytest.raises(GanBookError, match="no discriminator called 'inr'"):
         build_discriminator("inr", size=16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model folder as ``load_model`` opens it, with fresh weights."""
+    place = tmp_path_factory.mktemp("inr")
+    recipe = recipes.recipe("inr-32")
+    torch.manual_seed(0)
+    g = build_generator(**recipe.network_options(recipe.generator))
+    meta = {"recipe": recipe.to_dict(), "name": "inr-32"}
+    checkpoints.save_tensors(place / "generator.safetensors", g.state_dict(), meta)
+    return place
+
+
+def test_samples_of_another_size_show_the_same_pictures(folder) -> None:
+    made = model.load_model(folder, device="cpu")
+    fine = made.sample(2, seed=3, size=(96, 96))
+    assert fine.shape == (2, 3, 96, 96)
+    assert fine.dtype == torch.uint8
+    same = made.sample(2, seed=3)
+    assert (fine[..., 1::3, 1::3].int() - same.int()).abs().max() <= 1  # rounding
+    with pytest.raises(GanBookError, match="its training only"):
+        model.load_model("landscapes-16", device="cpu").sample(1, size=(32, 32))
+
+
+def test_command_line_draws_at_another_size(folder, tmp_path) -> None:
+    out = tmp_path / "big"
+    words = ["sample", str(folder), "--n", "2", "--folder", str(out), "--size"]
+    result = CliRunner().invoke(cli.app, [*words, "40x100"])
+    assert result.exit_code == 0, result.output
+    with Image.open(out / "000001.png") as picture:
+        assert picture.size == (100, 40)
+    for wrong in ("40", "0x9", "9x", "4x100000", "-4x4", "4 x 4"):
+        other = [*words[:5], str(tmp_path / "none"), "--size"]
+        result = CliRunner().invoke(cli.app, [*other, wrong])
+        assert result.exit_code == 2, wrong
+        assert "--size" in result.output
 
 
 def test_it_learns_one_picture() -> None:

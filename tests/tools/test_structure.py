@@ -60,8 +60,10 @@ ROOM_OF = {
     "doctor": "training",  # a run records what the machine is
     "training": "training",
     "fitting": "training",  # one network, one loss: VAE and diffusion
+    "classifying": "training",  # classifiers on real and generated pictures, and DAN
     "translator": "training",  # from picture to picture: trained, saved, applied
     "toy_gans": "training",  # many seeds at once, in the plane
+    "singan": "training",  # one picture, one scale after the other
     "dirac": "training",  # games of two numbers
     "checkpoints": "base",  # files of tensors and JSON, checked when read
     "model": "training",
