@@ -60,7 +60,7 @@ ROOM_OF = {
     "doctor": "training",  # a run records what the machine is
     "training": "training",
     "fitting": "training",  # one network, one loss: VAE and diffusion
-    "classifying": "training",  # classifiers on real and generated pictures, and DAN
+    "classifying": "training",  # classifiers on real and generated pictures
     "translator": "training",  # from picture to picture: trained, saved, applied
     "toy_gans": "training",  # many seeds at once, in the plane
     "singan": "training",  # one picture, one scale after the other
