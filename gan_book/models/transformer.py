@@ -25,6 +25,7 @@ from .layers import LabelledLatent, init_normal, needed, zero_
 from .stylegan import EPSILON, MAPPING_RATE, Equalized, activate
 
 CLEANEST = 0.125  # the share of the picture that is left on the first level (GAT's code)
+NOISE = 0.5  # standard deviation of the noise: about that of pixels in [-1, 1]; GAT's latents: 1
 MOST_TOKENS = 4096  # attention weighs each pair of them
 
 
@@ -38,7 +39,7 @@ def width_rate(rate: float, base_width: int, width: int) -> float:
 
 
 def noise_shares(levels: int) -> Tensor:
-    """t_k for k = 0 ... K - 1: level k shows (1 - t_k) x + t_k noise. (K,), falling to 0.
+    """t_k for k = 0 ... K - 1: level k shows (1 - t_k) x + t_k NOISE n. (K,), down to 0.
 
     1 - t_k goes from 1/8 to 1 in equal ratios; a single level is clean.
     """
@@ -129,13 +130,9 @@ class Block(nn.Module):
 class _Tokens(nn.Module):
     """What both networks share: sizes, checked, and the patches of a picture."""
 
-    def __init__(
-        self, size: object, channels: object, num_classes: object, z_dim: object, patch: object
-    ) -> None:
+    def __init__(self, size: object, channels: object, num_classes: object, patch: object) -> None:
         super().__init__()
-        self.size, self.channels, self.num_classes, self.z_dim = checks.picture(
-            size, channels, num_classes, z_dim
-        )
+        self.size, self.channels, self.num_classes, _ = checks.picture(size, channels, num_classes)
         self.sample_shape = (self.channels, *self.size)
         self.patch = checks.whole("patch", patch)
         need(
@@ -194,7 +191,8 @@ class TransformerGenerator(_Tokens):
         gain: float = 0.1,
         embedding: int | None = None,
     ) -> None:
-        super().__init__(size, channels, num_classes, z_dim, patch)
+        super().__init__(size, channels, num_classes, patch)
+        self.z_dim = checks.whole("z_dim", z_dim)
         self._plan(width, heads, depth, levels, gain)
         embedding = z_dim if embedding is None else checks.whole("embedding", embedding)
         self.latent = LabelledLatent(z_dim, self.num_classes, embedding)
@@ -262,7 +260,7 @@ class TransformerDiscriminator(_Tokens):
         levels: int = 1,
         gain: float = 0.1,
     ) -> None:
-        super().__init__(size, channels, num_classes, 1, patch)
+        super().__init__(size, channels, num_classes, patch)
         self._plan(width, heads, depth, levels, gain)
         ratio = checks.whole("ratio", ratio, 1, 64)
         self.register_buffer("noise", torch.randn(levels - 1, *self.sample_shape))
@@ -289,11 +287,11 @@ class TransformerDiscriminator(_Tokens):
         return logits  # (N,)
 
     def under_noise(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(N, [K,] C, H, W) -> (N, K, C, H, W): level k is (1 - t_k) x_k + t_k noise_k."""
+        """(N, [K,] C, H, W) -> (N, K, C, H, W): level k is (1 - t_k) x_k + t_k NOISE n_k."""
         x = x if x.dim() == 5 else x[:, None].expand(-1, self.levels, -1, -1, -1)  # (N, K, ...)
         noise = self.noise[None] if noise is None else noise  # (N or 1, K - 1, C, H, W)
         t = self.shares.to(x.dtype)  # (K - 1, 1, 1, 1)
-        early = (1 - t) * x[:, :-1] + t * noise.to(x.dtype)  # (N, K - 1, C, H, W)
+        early = (1 - t) * x[:, :-1] + t * NOISE * noise.to(x.dtype)  # (N, K - 1, C, H, W)
         return torch.cat([early, x[:, -1:]], 1)  # (N, K, C, H, W)
 
 
