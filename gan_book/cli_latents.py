@@ -16,6 +16,7 @@ from gan_book.cli_guard import guarded, say
 from gan_book.errors import need
 
 LATENTS, ERRORS = "latents.safetensors", "errors.json"
+AT_ONCE = 32  # pictures; this changes memory, not results
 Run = Annotated[str, Argument(help="A run folder, a model folder, or a shipped model's name.")]
 Kind = Annotated[
     Literal["z", "w"], Option("--space", help="z, or the styles w of a style-based generator.")
@@ -62,21 +63,24 @@ def invert(
     images = load_images(pictures, recipe.size, channels=recipe.channels, min_images=1)
     x = images.images[:n]  # (n, C, H, W)
     options: Any = {"starts": starts, "steps": steps, "features": features, "seed": seed}
-    found = latents.invert(where, to_float(x), **options)
-    made, net = to_uint8(found.pictures).cpu(), extractor(device=device)
+    parts = [latents.invert(where, part, **options) for part in to_float(x).split(AT_ONCE)]
+    labels = [part.labels for part in parts if part.labels is not None]
+    error = torch.cat([part.error for part in parts])  # (n,)
+    made = torch.cat([to_uint8(part.pictures).cpu() for part in parts])  # (n, C, H, W)
+    net = extractor(device=device)
     apart = (net(x) - net(made)).norm(dim=1)  # (n,)
     pairs = torch.cat([x, made], 3)  # (n, C, H, 2 W): original and reconstruction
     save_grid(pairs, folder / "pictures.png")
     for i, pair in enumerate(pairs):
         save_grid(pair[None], folder / f"{i:06d}.png", scale=1)
-    tensors = {"codes": found.codes}
-    tensors |= {} if found.labels is None else {"labels": found.labels}
+    tensors = {"codes": torch.cat([part.codes for part in parts])}  # (n, d)
+    tensors |= {"labels": torch.cat(labels)} if labels else {}  # (n,)
     save_tensors(folder / LATENTS, tensors, {"run": Path(run).name, "space": space})
-    values = zip(images.ids or map(str, range(n)), found.error.tolist(), apart.tolist())  # noqa: B905
+    values = zip(images.ids or map(str, range(n)), error.tolist(), apart.tolist())  # noqa: B905
     rows = [{"picture": a, "pixels": b, "features": c} for a, b, c in values]
     units = "pixels: root mean square of differences in [-1, 1]; features: distance"
     write_json(folder / ERRORS, {"units": units, "extractor": net.facts(), "pictures": rows})
-    say(f"{len(rows)} pictures in {folder}: error {found.error.median():.3f} in the median.")
+    say(f"{len(rows)} pictures in {folder}: error {error.median():.3f} in the median.")
 
 
 @guarded

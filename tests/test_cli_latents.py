@@ -82,6 +82,17 @@ def test_invert_writes_codes_pictures_and_errors(place: Path):
     refused(invert(place, "one"), "not an empty folder")
 
 
+def test_pictures_are_inverted_in_parts(place: Path, monkeypatch):
+    found = []
+    for out, at_once in (("whole", 32), ("parts", 2)):
+        monkeypatch.setattr("gan_book.cli_latents.AT_ONCE", at_once)
+        assert invert(place, out, "classes").exit_code == 0
+        found.append(load_tensors(place / out / "latents.safetensors")[0])
+    assert found[0]["codes"].shape == (5, 4)
+    assert torch.equal(found[0]["labels"], found[1]["labels"])
+    assert torch.allclose(found[0]["codes"], found[1]["codes"], atol=1e-4)
+
+
 def test_a_film_goes_through_inverted_pictures(place: Path):
     assert invert(place, "two").exit_code == 0
     out = place / "through.gif"

@@ -129,7 +129,9 @@ def training_pictures(name: str) -> tuple[Tensor, Tensor]:
     return _trained[key]
 
 
-def inversion(name: str, kind: str, n: int, starts: int, **options: Any) -> Record:
+def inversion(
+    name: str, kind: str, n: int, starts: int, controls: bool = True, **options: Any
+) -> Record:
     space = Space(load_model(name, "cpu").generator, kind)
     size = TRAINED_ON[name]["size"]
     more = {key: value for key, value in TRAINED_ON[name].items() if key == "styles"}
@@ -139,7 +141,8 @@ def inversion(name: str, kind: str, n: int, starts: int, **options: Any) -> Reco
     sets = {"held": held, "own": own}
     names = ["noise", "clouds", "paintings", "fashion-mnist"]
     names += ["other styles"] if more else []
-    sets |= {kind: foreign(kind, 32, size) for kind in names}
+    if controls:
+        sets |= {name_: foreign(name_, 32, size) for name_ in names}
     record: Record = {"seed": FRESH, "starts": starts, **options}
     for key, images in sets.items():
         record[key] = measure(space, name, images, starts, **options)
@@ -190,14 +193,14 @@ CELLS: dict[str, Cell] = {
     "edits-atelier-32": partial(edits, "atelier-32", 96),
     "edits-atelier-32-styles": partial(edits, "atelier-32-styles", 96),
     "stylegan-16-w": partial(inversion, "stylegan-16", "w", 64, 2),
+    "atelier-32-z": partial(inversion, "atelier-32", "z", 96, 2),
     "stylegan-16-w+": partial(inversion, "stylegan-16", "w+", 64, 2),
-    "stylegan-16-z": partial(inversion, "stylegan-16", "z", 64, 2),
-    "atelier-32-z": partial(inversion, "atelier-32", "z", 192, 3),
-    "atelier-32-styles-z": partial(inversion, "atelier-32-styles", "z", 96, 3),
     "landscapes-16-z-features": partial(
-        inversion, "landscapes-16", "z", 32, 1, features=0.05, steps=100
+        inversion, "landscapes-16", "z", 64, 1, controls=False, features=0.05, steps=150
     ),
-}  # fmt: skip
+    "stylegan-16-z": partial(inversion, "stylegan-16", "z", 64, 2),
+    "atelier-32-styles-z": partial(inversion, "atelier-32-styles", "z", 96, 2),
+}
 
 
 def show(record: Record) -> str:
