@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gan_book import checkpoints as files
 from gan_book.errors import GanBookError
 from gan_book.models.singan import PatchNet, Pyramid, resize, scales
 from gan_book.singan import NOISE, StageObjective, patch_loss, train_singan
+from tests.benchmarks import one_picture
 
 X = torch.rand(1, 3, 5, 6, generator=torch.Generator().manual_seed(4)) * 2 - 1
 X = F.interpolate(X, (20, 24), mode="bilinear")
@@ -186,3 +188,16 @@ def test_wrong_training_gets_a_sentence(change, words) -> None:
 def test_wrong_samples_get_a_sentence(options, words) -> None:
     with pytest.raises(GanBookError, match=words):
         pyramid().float().sample(1, **options)
+
+
+def test_shipped_pyramid_is_that_of_its_card() -> None:
+    card = files.read_json(one_picture.OUT / "card.json")
+    tensors, _ = files.load_tensors(one_picture.OUT / "mist.safetensors")
+    assert files.digest(tensors) == card["sha256"]
+    assert card["settings"] == one_picture.SETTINGS
+    pyramid = one_picture.opened()
+    assert sum(p.numel() for p in pyramid.parameters()) == card["parameters"]
+    picture = one_picture.picture()
+    error = (pyramid.reconstruct() - picture).square().mean() / picture.var()
+    assert abs(error - card["error of the reconstruction"]) < 1e-4
+    assert error < 0.05
