@@ -5,9 +5,9 @@ mapping network turns z into w, which scales and gates every block of G; D's blo
 pictures are also read from between the blocks of G, and D judges all of them at once, the early
 ones under noise; learning rates fall with the width (``width_rate``).
 
-Ours, unlike theirs: pixels instead of a pretrained VAE's latents, labels optional, sines as the
-only positions (no rotation of queries), GELU instead of SwiGLU, a mean over tokens instead of a
-class token, independent noise on each level and none on the last, no pretrained features.
+Ours, unlike theirs: pixels, no pretrained VAE or features, labels optional, sines as the
+only positions (no rotation of queries), queries and keys as they are (not normalized), GELU for
+SwiGLU, a mean over tokens for a class token, noise of its own on each level and none on the last.
 """
 
 from __future__ import annotations
