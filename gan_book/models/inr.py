@@ -181,7 +181,8 @@ class INRGenerator(nn.Module):
 
         ``window`` (top, left, bottom, right), in units of the trained picture's sides, says what
         is seen: (0, 0, 1, 1) all of it, less is a detail, more goes beyond what D ever judged.
-        ``tile`` points are computed at a time, so memory is that of the result and of one tile.
+        ``tile`` points are computed at a time: memory is that of the places (2 numbers a point), of
+        the result, and of one tile.
         Raises ``GanBookError`` for impossible sizes, windows and tiles.
         """
         size = checks.pair("size", size, 1, LARGEST_RENDER)

@@ -52,8 +52,8 @@ def resize(x: Tensor, size: Size) -> Tensor:
 
 
 def scales(size: Size, coarsest: int = 16, factor: float = 0.75) -> list[Size]:
-    """Sizes from coarse to fine: the last is ``size``, each ``factor`` of the next or a bit more,
-    the first has a shorter side of ``coarsest`` pixels.
+    """Sizes from coarse to fine: the last is ``size``, each ``factor`` of the next or a bit less,
+    the first has a shorter side of ``coarsest`` pixels. A picture too small for that has one scale.
 
     Raises ``GanBookError`` for a picture smaller than that and factors outside (0, 1).
     """
