@@ -30,9 +30,17 @@ STOPS = (
     ("Measuring", "measuring", "part part all"),
     ("A modern baseline", "modern-baseline", "- part part"),
     ("Style-based", "style-based", "part part part"),
+    ("Transformers", "transformer", "- - part"),
     ("Encoders, decoders", "encoder-decoder", "- part all"),
     ("Testing", "testing", "- all part"),
     ("A thousand pictures", "thousand-pictures", "part all part"),
+    ("Judging", "judging", "part part part"),
+    ("Conditional GANs", "conditional", "part part part"),
+    ("Image to image", "image-to-image", "part part part"),
+    ("Editing", "editing", "part part part"),
+    ("Training data", "data-augmentation", "- part part"),
+    ("Any resolution", "any-resolution", "part part part"),
+    ("Art practice", "art-practice", "all part -"),
 )
 # name, heading, line; where the line stands
 LINES = (
