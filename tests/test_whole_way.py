@@ -1,4 +1,4 @@
-"""The whole way of a reader with a folder of paintings, by the command line alone, in tiny settings.
+"""The whole way of a reader with a folder of paintings, by the command line, in tiny settings.
 
 Train, evaluate, sample, invert, film, translate, report: each step reads what the one before
 left on the disk, and what it leaves is opened again here.
@@ -81,7 +81,9 @@ def test_from_a_folder_of_paintings_to_a_page(folder):
     assert "Does not beat PCA-Gaussian" in told  # ten steps have learned nothing
     assert numbers["memorization"] is not None
 
-    call("sample", run, "--n", 3, "--folder", folder / "drawn", "--out", folder / "grid.png", *device)
+    call(
+        "sample", run, "--n", 3, "--folder", folder / "drawn", "--out", folder / "grid.png", *device
+    )
     assert len(list((folder / "drawn").glob("*.png"))) == 3
 
     found = folder / "found"

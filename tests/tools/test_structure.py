@@ -17,9 +17,11 @@ PACKAGE = ROOT / "gan_book"
 FILE_LINES = 350
 # A ratchet: the goal is 5,500, the package is above it (CONTRIBUTING.md says why), and this number
 # may only fall, unless a part of the book brings new rooms: part 2 brought 569 lines (VAE,
-# diffusion, many toy GANs at once, games of two numbers, exact divergences), part 3 so far 583
-# (StyleGAN2, U-Nets, FastGAN's ideas, objectives with encoders, path lengths).
-CODE_LINES = 9_186
+# diffusion, many toy GANs at once, games of two numbers, exact divergences), part 3 823 (StyleGAN2,
+# a transformer, U-Nets, FastGAN's ideas, objectives with encoders, path lengths), part 4 1,545
+# (latents and inversion, translators, conditioning, coordinate networks, a SinGAN, classifiers,
+# pages of runs).
+CODE_LINES = 10_971
 LOOP_LINES = 60
 LOOPS = {"training.py": ("run_steps",)}
 
