@@ -255,7 +255,7 @@ def evaluate(
         str | None, Option(help="Write the numbers as JSON here. [default: into the run]")
     ] = None,
 ) -> None:
-    """Measure RUN against held-out pictures: quality, variety, copies."""
+    """Measure RUN on held-out pictures: quality, variety, copies."""
     from gan_book.runs import open_model
 
     need(
@@ -291,7 +291,7 @@ def report(
     ] = 0,
     device: Device = "auto",
 ) -> None:
-    """Write RUN as one HTML page: samples, a walk, curves, numbers, look-alikes, card."""
+    """Write RUN as one HTML page: samples, curves, numbers, card."""
     complain("Drawing and measuring; this may take a minute or two on a CPU.")
     page = gan_book.report(run, out, images, seed=seed, device=device)
     say(f"The page is {page}; open it in a browser.")

@@ -385,12 +385,25 @@ def test_doctor_passes_here_and_fails_where_training_cannot_work(monkeypatch):
     assert "PyTorch" in result.stderr
 
 
+COMMANDS = (
+    "train",
+    "sample",
+    "evaluate",
+    "report",
+    "recipes",
+    "doctor",
+    "translate",
+    "invert",
+    "film",
+)
+
+
 def test_version_and_help():
     assert call("--version").stdout.strip() == f"gan-book {gan_book.__version__}"
     listed = call("--help").stdout
     assert "..." not in listed.partition("Commands:")[2]  # no sentence is cut
     assert "needs none" in call("train", "--help").stdout  # when --out may be left out
-    for words in ([], ["train"], ["sample"], ["recipes"], ["doctor"]):
+    for words in ([], *([name] for name in COMMANDS)):
         result = call(*words, "--help")
         assert result.exit_code == 0
         assert "Usage: gan-book" in result.stdout
