@@ -31,7 +31,7 @@ def translate(
     longest: Annotated[int, Option(min=4, max=4096, help="Shrink longer sides first.")] = 1024,
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Train a translator of pictures (--task, --to), or apply one (--with).
+    """Train a translator of pictures, or apply one by --with.
 
     Train: gan-book translate PHOTOS --task gray --out RUN, or PHOTOS --to PAINTINGS --out RUN.
     Apply: gan-book translate PICTURES --with RUN --out FOLDER.
