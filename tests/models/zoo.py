@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_book.models import build_discriminator, build_generator
+from gan_book import recipes
+from gan_book.models import build_discriminator, build_generator, count_parameters
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,14 @@ def wake(module: nn.Module, seed: int = 0) -> nn.Module:
         if not parameter.any():
             parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator).to(parameter)
     return module
+
+
+def recipe_parameters(name: str) -> list[int]:
+    """How many parameters the generator and the discriminator of a recipe have."""
+    recipe = recipes.recipe(name)
+    with torch.device("meta"):
+        nets = (
+            build_generator(**recipe.network_options(recipe.generator)),
+            build_discriminator(**recipe.network_options(recipe.discriminator)),
+        )
+    return [count_parameters(net) for net in nets]
