@@ -266,13 +266,22 @@ def save_grid(
     Raises ``GanBookError`` for a name that does not end in .png and where the place cannot be
     written to.
     """
+    return save_png(
+        grid(images, columns, scale), path, {"Software": "gan_book", **(metadata or {})}
+    )
+
+
+def save_png(
+    picture: Image.Image, path: str | os.PathLike[str], metadata: Mapping[str, object]
+) -> Path:
+    """Write a picture as lossless PNG with ``metadata`` as text chunks; errors as `save_grid`."""
     target = Path(path)
     is_png = target.suffix.lower() == ".png"
-    need(is_png, f"A grid is saved as PNG: give a name that ends in .png, not {str(target)!r}.")
+    need(is_png, f"A picture is saved as PNG: give a name that ends in .png, not {str(target)!r}.")
     info = PngImagePlugin.PngInfo()
-    for key, value in {"Software": "gan_book", **(metadata or {})}.items():
+    for key, value in metadata.items():
         info.add_itxt(str(key), str(value))
     buffer = io.BytesIO()
-    grid(images, columns, scale).save(buffer, "PNG", compress_level=6, pnginfo=info)
+    picture.save(buffer, "PNG", compress_level=6, pnginfo=info)
     write_atomically(target, buffer.getbuffer())
     return target

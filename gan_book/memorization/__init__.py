@@ -1,6 +1,7 @@
 """Did the model copy? Nearest training pictures, thresholds that mean something, support size."""
 
 from .birthday import SupportSize, support_size
+from .inference import Membership, membership
 from .report import MemorizationReport, Pair, Roc, memorization, plant_copies, roc, threshold
 from .search import (
     Nearest,
@@ -13,7 +14,7 @@ from .search import (
 )
 
 __all__ = [
-    "MemorizationReport", "Nearest", "Pair", "Roc", "Space", "SupportSize", "feature_space",
-    "memorization", "nearest_features", "nearest_pictures", "picture_pairs", "picture_space",
-    "plant_copies", "roc", "support_size", "threshold",
+    "Membership", "MemorizationReport", "Nearest", "Pair", "Roc", "Space", "SupportSize",
+    "feature_space", "membership", "memorization", "nearest_features", "nearest_pictures",
+    "picture_pairs", "picture_space", "plant_copies", "roc", "support_size", "threshold",
 ]  # fmt: skip
