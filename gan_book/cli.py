@@ -17,6 +17,7 @@ from typer import Argument, Option
 from typer.core import TyperGroup
 
 import gan_book
+from gan_book.cli_export import export
 from gan_book.cli_guard import complain, guarded, say
 from gan_book.cli_latents import film, invert
 from gan_book.cli_translate import translate
@@ -208,29 +209,19 @@ def sample(
         "seeds.",
     )
     pictures = model.sample(n, seed=seed, labels=label, size=shape)  # (n, C, H, W)
-    facts: dict[str, object] = {"recipe": made.name, "model": Path(run).name, "n": n, "seed": seed}
-    if size is not None:
-        facts["size"] = size
-    if label is not None:
-        facts["label"] = label
+    from gan_book import provenance
+    from gan_book.plots import grid
+
+    facts: dict[str, Any] = {"model": Path(run).name, "n": n, "seed": seed}
+    facts |= {k: v for k, v in (("size", size), ("label", label)) if v is not None}
+    origin = provenance.record(model, **facts)
     if folder is not None:
-        write_pictures(pictures, Path(folder))
+        for i, picture in enumerate(pictures):
+            provenance.save(picture, Path(folder) / f"{i:06d}.png", origin | {"index": i})
         say(f"{n:,} pictures in {folder}")
     if out is not None:
-        from gan_book.plots import save_grid
-
-        save_grid(pictures, out, columns=columns, scale=scale, metadata=facts)
+        provenance.save(grid(pictures, columns, scale), out, origin)
         say(f"{n:,} pictures in {out}")
-
-
-def write_pictures(pictures: Any, folder: Path) -> None:
-    """Each picture as ``000000.png``, ``000001.png``, ... in ``folder``."""
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for i, picture in enumerate(pictures):
-        array = picture.permute(1, 2, 0).squeeze(-1).contiguous().numpy()  # (H, W, 3) or (H, W)
-        Image.fromarray(array).save(folder / f"{i:06d}.png")
 
 
 @app.command()
@@ -333,6 +324,7 @@ def doctor() -> None:
 app.command()(translate)
 app.command()(invert)
 app.command()(film)
+app.command()(export)
 
 
 def main() -> None:

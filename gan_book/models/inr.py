@@ -87,7 +87,7 @@ class ModulatedLinear(nn.Module):
         m = self.weight / math.sqrt(self.weight.shape[1]) * self.style(w)[:, None]  # (N, out, in)
         if self.demodulate:
             m = m * (m.square().sum(2, keepdim=True) + EPSILON).rsqrt()  # (N, out, in), rows of 1
-        x = x.expand(len(m), -1, -1)  # (N, in, P)
+        x = x.expand(m.shape[0], -1, -1)  # (N, in, P)
         return torch.baddbmm(self.bias[:, None], self.gain * m, x)  # (N, out, P)
 
 

@@ -192,7 +192,7 @@ class StyleGANGenerator(nn.Module):
         if noise is not None:
             maps = noise.split(self.noise_sizes, dim=1)  # (N, cells of the layer) each
         h, width = self.start
-        x, rgb = self.const.expand(len(w), -1, -1, -1), None  # (N, C0, h, w)
+        x, rgb = self.const.expand(w.shape[0], -1, -1, -1), None  # (N, C0, h, w)
         for i, (layer, flat) in enumerate(zip(self.layers, maps, strict=True)):
             k = (i + 1) // 2  # doublings so far
             plane = None if flat is None else flat.reshape(-1, 1, h << k, width << k)

@@ -217,7 +217,7 @@ class TransformerGenerator(_Tokens):
 
     def forward(self, z: Tensor, labels: Tensor | None = None, every: bool = False) -> Tensor:
         w = self.mapping(z, labels)  # (N, w_dim)
-        x = self.positions.to(w.dtype).expand(len(w), -1, -1)  # (N, T, width)
+        x = self.positions.to(w.dtype).expand(w.shape[0], -1, -1)  # (N, T, width)
         pictures: list[Tensor] = []
         for i, block in enumerate(self.blocks, start=1):
             x = block(x, w)  # (N, T, width)

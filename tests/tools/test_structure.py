@@ -97,6 +97,7 @@ ROOM_OF = {
     "export": "out",
     "provenance": "out",
     "cli": "out",
+    "cli_export": "out",
     "cli_guard": "out",
     "cli_latents": "out",
     "cli_train": "out",
