@@ -56,6 +56,8 @@ def missing(marker: str) -> str:
         except ImportError:
             return "playwright is not installed"
         return "" if chromium() else "no Chromium on this machine"
+    if marker == "node":
+        return "" if shutil.which("node") else "no Node on this machine"
     if marker == "book":
         return "" if (BUILT / "index.html").is_file() else "the book is not built: make book"
     if marker == "network":
@@ -69,6 +71,7 @@ REQUIRED = {
     "real_data": "GAN_BOOK_REQUIRE_REAL_DATA",
     "browser": "GAN_BOOK_REQUIRE_BROWSER",
     "book": "GAN_BOOK_REQUIRE_BROWSER",
+    "node": "GAN_BOOK_REQUIRE_BROWSER",
 }
 
 
@@ -76,7 +79,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot run here, saying why."""
     reasons = {}
     for item in items:
-        for marker in ("cuda", "real_data", "browser", "book", "network"):
+        for marker in ("cuda", "real_data", "browser", "book", "node", "network"):
             if item.get_closest_marker(marker) is None:
                 continue
             if marker not in reasons:

@@ -33,8 +33,8 @@ export function network(widths, lastBias, random, spectral = false) {
   if (spectral) {
     for (const layer of layers) {
       layer.used = new Float64Array(layer.weight.length);
-      layer.left = Float64Array.from({ length: layer.rows }, () => random.normal());
-      layer.right = new Float64Array(layer.columns);
+      layer.left = new Float64Array(layer.rows);
+      layer.right = Float64Array.from({ length: layer.columns }, () => random.normal());
     }
     normalize(net, 15);
   }
@@ -54,16 +54,16 @@ export function normalize(net, turns) {
     if (!layer.left) return;
     const { rows, columns, weight, left, right } = layer;
     for (let turn = 0; turn < turns; turn += 1) {
-      right.fill(0);
-      for (let r = 0; r < rows; r += 1) {
-        for (let c = 0; c < columns; c += 1) right[c] += weight[r * columns + c] * left[r];
-      }
-      scaled(right);
       for (let r = 0; r < rows; r += 1) {
         left[r] = 0;
         for (let c = 0; c < columns; c += 1) left[r] += weight[r * columns + c] * right[c];
       }
       scaled(left);
+      right.fill(0);
+      for (let r = 0; r < rows; r += 1) {
+        for (let c = 0; c < columns; c += 1) right[c] += weight[r * columns + c] * left[r];
+      }
+      scaled(right);
     }
     layer.sigma = 0;
     for (let r = 0; r < rows; r += 1) {

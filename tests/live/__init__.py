@@ -1,0 +1,1 @@
+"""The live figures against the package, in Node."""
