@@ -8,6 +8,10 @@ DistributedDataParallel; with one process nothing is imported and nothing is wra
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +19,12 @@ import torch
 from torch import nn
 
 from .errors import GanBookError, need
+
+GONE = (
+    "Another process of this training has ended, so this one ends, too ({}). What the last "
+    "checkpoint holds is kept: see above which process ended first and why, then start all of them "
+    "again with --resume (resume=True)."
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,32 @@ class Processes:
         """Return when all processes are here."""
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Inside, the end of another process becomes a ``GanBookError``, in all that are left.
+
+        They learn of it by a broken connection, or because the launcher ends them with SIGTERM.
+        """
+
+        def ended(*_: object) -> None:
+            raise GanBookError(GONE.format("SIGTERM"))
+
+        if self.accelerator is None:
+            yield
+            return
+        caught = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGTERM, ended) if caught else None
+        try:
+            yield
+        except RuntimeError as error:
+            lost = isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+            if not lost:
+                raise
+            raise GanBookError(GONE.format("the connection to it is closed")) from error
+        finally:
+            if caught:
+                signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

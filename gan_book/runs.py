@@ -126,7 +126,7 @@ def train(
     need(until >= 1, f"steps must be at least 1, not {steps}.")
     need(folder or not select, "select needs a run folder; give out=.")
     processes = start_processes(device)
-    with machine_settings(chosen), ExitStack() as stack:
+    with machine_settings(chosen), processes.watch(), ExitStack() as stack:
         begun = folder is not None and (folder / "recipe.json").exists()
         if folder and begun and resume and processes.is_main:
             stack.enter_context(only_one(folder))

@@ -233,10 +233,10 @@ def start_training(
         if recipe.compile:
             objective = torch.compile(objective, fullgraph=True, dynamic=False)  # type: ignore[assignment]
         update: Any = Update(processes.wrap(objective), optimizer, loss_name)
-        if graphs:
-            from .graphs import GraphedUpdate
+        if graphs or recipe.accumulate > 1:
+            from .accumulation import arranged
 
-            update = GraphedUpdate(update)
+            update = arranged(update, recipe.accumulate, graphs)
         updates.append(update)
         optimizers.append(optimizer)
     return TrainingState(

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 CACHE_VERSION = 2
 IN_MEMORY_BYTES = 256 * 2**20  # larger sets stay memory-mapped
 _STALE_SECONDS = 24 * 3600
+_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # not every Python names it
 
 
 def cache_dir() -> Path:
@@ -98,6 +101,19 @@ class CacheWriter:
         self._open.close()
 
 
+def map_file(path: Path) -> NDArray[np.uint8]:
+    """The bytes of a file, which may be larger than memory: read where used, copied where written.
+
+    Nothing is ever written back. PyTorch wants writable memory, and for that Linux would set aside
+    as much as the whole file and refuse one larger than memory; so it is told not to.
+    """
+    if sys.platform != "linux":
+        return np.memmap(path, np.uint8, mode="c")
+    with open(path, "rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE | _NORESERVE)
+    return np.frombuffer(pages, np.uint8)
+
+
 def load_cached(
     key: str, shape: tuple[int, int, int]
 ) -> tuple[NDArray[np.uint8], dict[str, Any]] | None:
@@ -106,8 +122,7 @@ def load_cached(
         folder = cache_dir() / "images"
         facts = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
         expected = facts.pop("sha256")
-        # Copy-on-write: nothing is ever written back, and PyTorch wants writable memory.
-        pixels: NDArray[np.uint8] = np.memmap(folder / f"{key}.raw", np.uint8, mode="c")
+        pixels = map_file(folder / f"{key}.raw")
         if pixels.nbytes <= IN_MEMORY_BYTES:
             pixels = np.array(pixels)
         digest = hashlib.sha256(pixels.data)

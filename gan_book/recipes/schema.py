@@ -97,6 +97,7 @@ class Recipe:
     fused: bool = True
     cuda_graphs: bool = False
     cpu_threads: int = field(default=0, metadata=_limits(0, 1024))
+    accumulate: int = field(default=1, metadata=_limits(1, 1024))  # parts of a batch, one by one
     # what is written, in images
     log_every: int = field(default=2_000, metadata=_limits(1, LARGEST_IMAGE_COUNT))
     sample_every: int = field(default=20_000, metadata=_limits(1, LARGEST_IMAGE_COUNT))
@@ -184,6 +185,7 @@ def _consistent(recipe: Recipe, where: str) -> Recipe:
         "finite differences estimate r1 and r2 only; set gp to 0 or penalty_form to 'exact'.": (
             recipe.penalty_form == "exact" or recipe.gp.start + recipe.gp.end == 0
         ),
+        "accumulate must divide batch_size.": recipe.batch_size % recipe.accumulate == 0,
         "both networks must name their 'model', for example 'dcgan'.": (
             "model" in recipe.generator and "model" in recipe.discriminator
         ),

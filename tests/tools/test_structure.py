@@ -73,6 +73,7 @@ ROOM_OF = {
     "probe": "training",
     "journal": "training",
     "graphs": "training",
+    "accumulation": "training",  # a batch in parts
     "resume": "training",
     "features": "features",
     "pretrained": "features",  # feature networks of others, through torch-fidelity
