@@ -1,6 +1,6 @@
 """Who was among the training pictures? Attacks on small GANs trained on 100, 300 and 1,000.
 
-    python tests/benchmarks/membership.py --train n100-plain-seed0     # one run, 2 minutes
+    python tests/benchmarks/membership.py --train n100-plain-seed0     # one run, half a minute
     python tests/benchmarks/membership.py                              # every cell without a result
 
 Atelier pictures at 16 x 16, all styles; two arms, "plain" and "augmented" (DiffAugment's color,
@@ -42,7 +42,7 @@ from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
 NAME, SEEDS = "membership", (0, 1, 2)
 RUNS = Path(__file__).parents[2] / "runs" / NAME
 COUNTS, ARMS = (100, 300, 1_000), ("plain", "augmented")
-IMAGES, EVERY = 200_000, 50_000  # real images that D sees; a checkpoint each
+IMAGES, EVERY = 50_000, 12_500  # real images that D sees; a checkpoint each
 STRANGERS, MADE = 1_000, 2_000
 NET = {"model": "dcgan", "width": 16}
 
