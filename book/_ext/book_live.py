@@ -1,9 +1,9 @@
 """Sphinx extension: one plain script for each live figure, out of small ES modules.
 
 Browsers refuse modules on pages that are opened as files, so each ``book/_assets/live/*-page.js``
-is joined with what it imports into ``_static/live/bundle/*-page.js``. Understood are
-``import { a, b } from "./other.js";`` and ``export`` before a function, class or const, which is
-what these modules use; anything else stops the build.
+is joined with what it imports into ``_static/live/bundle/*-page.js``. It understands
+``import { a, b as c } from "./other.js";`` and ``export`` before a function, class or const;
+anything else stops the build.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def joined(page: Path) -> str:
         taken = []
         for names, other in IMPORT.findall(text):
             add(path.parent / other)
-            taken.append(f"const {{{' '.join(names.split())}}} = modules[{other!r}];")
+            named = re.sub(r"\bas\b", ":", " ".join(names.split()))
+            taken.append(f"const {{{named}}} = modules[{other!r}];")
         given = ", ".join(name for _, name in EXPORT.findall(text))
         body = EXPORT.sub(r"\1 \2", IMPORT.sub("", text))
         strange = LEFT.search(body)

@@ -2,81 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import re
-import threading
-from collections.abc import Iterator
 
 import pytest
 
+from tests.book.browsing import SIZES, visit
 from tests.book.pages import BUILT
-from tests.conftest import chromium
 from tests.tools import notebooks
 
 pytestmark = [pytest.mark.browser, pytest.mark.book]
 NAMES = [*notebooks.toc_files(), "genindex", "search"]
-SIZES = {"desktop": (1280, 900), "phone": (360, 740)}
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HAS_MATH = re.compile(r'class="math[ "]')
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a line for each."""
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    """Serve the built book on this machine."""
-    handler = functools.partial(Quiet, directory=str(BUILT))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Start Chromium once."""
-    from playwright.sync_api import sync_playwright
-
-    executable = chromium()
-    assert executable, "GAN_BOOK_REQUIRE_BROWSER=1 and no Chromium on this machine"
-    with sync_playwright() as playwright:
-        instance = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield instance
-        instance.close()
-
-
-def visit(browser, address, *, size="desktop", dark=False):
-    """Open a page; return it with the requests and messages it made."""
-    width, height = SIZES[size]
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if dark else "light",
-        has_touch=size == "phone",
-    )
-    page = context.new_page()
-    requests: list[str] = []
-    messages: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on(
-        "console",
-        lambda message: messages.append(message.text) if message.type == "error" else None,
-    )
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("requestfailed", lambda request: messages.append(f"failed: {request.url}"))
-    page.goto(address, wait_until="load")
-    page.wait_for_function("document.readyState === 'complete'")
-    if page.evaluate("typeof MathJax !== 'undefined'"):
-        page.wait_for_function("MathJax.startup && MathJax.startup.promise")
-        page.evaluate("MathJax.startup.promise")
-    page.wait_for_timeout(150)
-    return page, requests, messages
 
 
 @pytest.fixture(params=["http", "file"])
