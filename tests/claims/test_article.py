@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools import make_claims, notebooks
+from tests.tools import notebooks
 
 PAGE = notebooks.BOOK / "article.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 ROWS = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith("| A")]
 VERDICTS = {"right", "half right", "wrong", "no meaning", "a plan"}
-CLAIM = re.compile(r"\[(\d+\.\d+-\d+)\]\(([\w-]+\.ipynb)\)")
+CLAIM = re.compile(r"\[\d+\.\d+-\d+\]\([\w-]+\.ipynb\)")
 NO_CLAIM = {"history.md", "art-practice.md", "encoder-decoder.ipynb"}
 
 
@@ -48,18 +48,10 @@ def test_verdicts_are_the_five_and_counted_rightly_in_the_first_paragraphs():
         assert f"{counts[name]} **{words}**" in head
 
 
-def test_each_row_names_claims_that_stand_in_the_chapter_it_links_to():
-    where = {
-        claim.id: path.name
-        for path in notebooks.notebook_files()
-        for claim in make_claims.stored(path)
-    }
+def test_each_row_names_a_claim_or_a_page_of_history_or_practice():
     for row in ROWS:
-        named = CLAIM.findall(row[2])
-        if not named:
+        if not CLAIM.search(row[2]):
             assert re.search(r"\]\(([\w.-]+)\)", row[2])[1] in NO_CLAIM, row[0]
-        for claim, chapter in named:
-            assert where.get(claim) == chapter, (row[0], claim)
 
 
 @pytest.mark.real_data
