@@ -35,9 +35,11 @@ help:
 setup: ## the environment, once (with the network)
 	@$(PYTHON) $(T)/set_up.py --venv $(VENV)
 
-# The book, in _build/html. The outputs in the notebooks are shown as they are stored.
+# The book, in _build/html. The outputs in the notebooks are shown as they are stored; generators
+# that run in its pages are added, where Node.js's npm has fetched what runs them (`make setup`).
 book: setup ## the book, in _build/html
 	$(VENV)/bin/jupyter-book build book/
+	$(PY) $(T)/make_live.py
 	@test -f _build/html/index.html
 	@echo "The book stands in _build/html/index.html"
 
@@ -82,6 +84,7 @@ claims:
 # A clean build, warnings as errors, every reference resolved, within 60 seconds.
 built-book:
 	$(PY) $(T)/build_book.py --seconds 60
+	$(PY) $(T)/make_live.py
 
 # What was built: no request leaves the site, links, launch buttons, alt texts, phone width.
 pages:

@@ -91,6 +91,32 @@ def version_of(venv: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in out.stdout.split())
 
 
+def npm_packages(folder: str) -> str:
+    """Install what the live figures take from npm, once; return why not, or an empty text.
+
+    The packages and their hashes stand in ``package-lock.json``; no script of theirs is run.
+    """
+    with open(os.path.join(folder, "package-lock.json"), "rb") as file:
+        wanted = hashlib.sha256(file.read()).hexdigest()
+    stamp = os.path.join(folder, "node_modules", STAMP)
+    try:
+        with open(stamp, encoding="utf-8") as file:
+            if file.read() == wanted:
+                return ""
+    except OSError:
+        pass
+    npm = shutil.which("npm")
+    if npm is None:
+        return "Node.js with npm is not installed"
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command += ["--fetch-retries=1", "--loglevel=error"]
+    if subprocess.run(command, cwd=folder).returncode != 0:
+        return "npm could not install its packages; its message above says why"
+    with open(stamp, "w", encoding="utf-8") as file:
+        file.write(wanted)
+    return ""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Set the environment up if it is not; return the exit status."""
     sentence = too_old(tuple(sys.version_info[:3]))
@@ -105,6 +131,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     default = ".venv-oldest" if options.oldest else ".venv"
     venv = os.path.join(ROOT, options.venv or default)
+    if not options.oldest:
+        reason = npm_packages(os.path.join(ROOT, "tests", "npm"))
+        if reason:
+            print(f"{reason}: the live generators of the built book will be still pictures.")
 
     if os.path.exists(venv) and version_of(venv) is None:
         print(f"{venv} holds no working Python any more: it is made again.")
