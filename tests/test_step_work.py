@@ -7,10 +7,13 @@ import torch
 
 from gan_book.data.batches import Batches
 from gan_book.processes import Processes
+from gan_book.recipes import recipe
 from gan_book.training import run_steps, start_training
 from tests.benchmarks.lazy import LazyUpdate, make_lazy
+from tests.benchmarks.step import from_memory, plain_steps
+from tests.benchmarks.step import pictures as noise
 from tests.benchmarks.step_work import bandwidth, least_seconds, parts, saved_bytes, work
-from tests.benchmarks.thresholds import METHODS, chosen_recipe, reached
+from tests.benchmarks.thresholds import METHODS, OURS, chosen_recipe, reached
 from tests.tiny import pictures, tiny
 
 CPU = torch.device("cpu")
@@ -92,9 +95,17 @@ def test_a_line_is_reached_at_the_first_of_two_looks() -> None:
     assert reached(curve[:1], 10) is None
 
 
+def test_the_tuned_rival_trains() -> None:
+    """It runs on a GPU only; here its steps are rehearsed."""
+    chosen = recipe("small-16", batch_size=4)
+    data = from_memory(noise(chosen), 4, CPU)
+    plain_steps(chosen, data, CPU, tuned=True)(2)
+
+
+@pytest.mark.parametrize("size", [16, 64])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_runner_has_its_recipe(method) -> None:
-    made = chosen_recipe(method, 16, 1e-3 if method == "dcgan" else 2.0, 100)
+def test_every_runner_has_its_recipe(method, size) -> None:
+    made = chosen_recipe(method, size, 1e-3 if method == "dcgan" else 2.0, 100)
     assert made.total_images == 6_400
     assert made.ema_half_life > 0
     if method == "dcgan":
@@ -102,6 +113,6 @@ def test_every_runner_has_its_recipe(method) -> None:
         assert made.loss == "non-saturating"
         assert made.r1.start == 0
     else:
-        assert made.lr.start == pytest.approx(2e-3)
+        assert made.lr.start == pytest.approx(2 * recipe(OURS[size]).lr.start)
         assert made.r1.images == 3_200
         assert made.precision == ("fp32" if method == "ours" else "bf16")
