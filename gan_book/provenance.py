@@ -124,7 +124,7 @@ def _opened(path: str | Path) -> tuple[Image.Image, dict[str, Any]]:
         "anew by a program that leaves such text behind.",
     )
     try:
-        found = json.loads(text)
+        found = json.loads(str(text))
     except (ValueError, RecursionError) as error:
         raise GanBookError(f"The provenance record in {path} is damaged: no JSON.") from error
     known = isinstance(found, dict) and found.get("format") == FORMAT
