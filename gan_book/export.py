@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import importlib
 import json
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,7 +207,7 @@ def to_onnx(module: Part) -> Any:
                 dynamic_shapes={"given": dynamic}, external_data=False,
             )  # fmt: skip
     except Exception as error:
-        why = " ".join(str(error).split())[:200]
+        why = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())[:200]  # colors
         raise GanBookError(
             f"This network cannot be exported ({type(error).__name__}: {why}); choose another "
             "architecture, or other versions of torch and onnxscript."

@@ -3,11 +3,11 @@
     python tests/benchmarks/shipping.py                              # every cell without a result
     python tests/benchmarks/shipping.py precision latency           # some of them
 
-Cells "precision-seedN": the recipe ``small-16`` learns 1,000 landscapes for 96,000 images, in
+Cells "precision-seedN": the recipe ``small-16`` learns 1,000 landscapes for 32,000 images, in
 float32; then the same latents are painted with rounded weights. "half-all" also computes in half
 precision; "int8-channel" and "int8-tensor" round weights to 255 levels, with one scale for each
 output channel or for each tensor. Noted are the largest and mean difference of pictures in [-1, 1],
-the share of 8-bit values that change, and the change of KID against 1,000 fresh pictures.
+the share of 8-bit values that change, and the change of KID against 500 fresh pictures.
 
 Cells "latency-MODEL": processor milliseconds a batch, PyTorch eager beside ONNX Runtime, one thread
 each, in alternating rounds; ratios are taken round by round. "browser-MODEL" does the same with
@@ -46,9 +46,10 @@ from gan_book.metrics import kernel_distance
 from gan_book.model import latents
 from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
 
-NAME, SEEDS, MODELS = "shipping", (0, 1, 2), ("landscapes-16", "atelier-32", "stylegan-16")
-IMAGES, MADE, REFERENCE = 96_000, 1_000, 1_000
+NAME, SEEDS, MODELS = "shipping", (0, 1, 2), ("landscapes-16", "atelier-32")
+IMAGES, MADE, REFERENCE = 32_000, 500, 500
 ROUNDS, BLOCK, BATCHES = 15, 0.1, (1, 16)  # seconds of a block
+SHORT = 5.0  # milliseconds: some such block finds the processor free, even on a busy machine
 NODE = Path(__file__).parents[1] / "npm" / "node_modules" / "onnxruntime-web" / "dist"
 CHROMIUM = Path("/usr/bin/chromium")
 LOADED = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
@@ -108,13 +109,14 @@ def precision(seed: int) -> Record:
     for name, change in VARIANTS.items():
         made = painted(change(net), z)
         off = (made - full).abs()
-        now = kernel_distance(extract(gb.to_uint8(made)), real).value
+        judged = name in ("half-weights", "int8-channel", "int8-tensor")
+        now = kernel_distance(extract(gb.to_uint8(made)), real).value if judged else None
         record[name] = {
             "max": float(off.max()),
             "mean": float(off.mean()),
             "levels_changed": float((gb.to_uint8(made) != gb.to_uint8(full)).double().mean()),
             "most_levels": int((gb.to_uint8(made).int() - gb.to_uint8(full).int()).abs().max()),
-            "kid_change": now - kid.value,
+            "kid_change": None if now is None else now - kid.value,
         }
     return record
 
@@ -236,10 +238,10 @@ def browser(name: str) -> Record:
                 "([z, n, d]) => start(z, n, d)", [z.flatten().tolist(), *z.shape]
             )
             off = torch.tensor(image) - painted(net, z).flatten()
-            once = page.evaluate("n => block(n)", 5)
-            count = max(1, round(1_000 * BLOCK / once))
+            once = min(page.evaluate("n => block(n)", 2) for _ in range(9))
+            count = max(1, round(SHORT / once))
             took: dict[str, list[float]] = {"onnx": [], "browser": []}
-            for _ in range(ROUNDS):
+            for _ in range(4 * ROUNDS):
                 seconds = timed(lambda: [native.run(None, {"z": z.numpy()}) for _ in range(count)])  # noqa: B023
                 took["onnx"].append(1_000 * seconds / count)
                 took["browser"].append(page.evaluate("n => block(n)", count))
