@@ -51,6 +51,14 @@ const actions = {
     }
     return seen;
   },
+  train({ set, settings, steps }) {
+    const made = pointSet(set);
+    const state = games.start(made, settings);
+    for (let step = 0; step < steps; step += 1) games.play(state);
+    const eyes = stream(settings.seed + 7919); // the latents that the laboratory looks at
+    const points = games.generate(state, Float64Array.from({ length: 2000 }, () => eyes.normal()));
+    return { ...toys.countModes(made, points), points: [...points] };
+  },
 };
 
 const cases = JSON.parse(readFileSync(process.argv[2], "utf8"));

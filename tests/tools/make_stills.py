@@ -23,10 +23,13 @@ STILLS = {
     "laboratory": (
         "live-laboratory",
         "#live-laboratory .gb-lab",
-        """async () => {
+        """() => {
             const button = name => [...document.querySelectorAll("#live-laboratory button")]
                 .find(node => node.textContent === name);
-            for (let i = 0; i < 500; i += 1) button("One step").click();
+            const rate = document.querySelector("#lab-rate-d");
+            rate.value = 2; // 0.0005, a twentieth of G's
+            rate.dispatchEvent(new Event("input"));
+            for (let i = 0; i < 300; i += 1) button("One step").click();
         }""",
     ),
 }
@@ -45,11 +48,14 @@ def main(names: list[str]) -> int:
         page = browser.new_page(viewport={"width": 1280, "height": 1400}, color_scheme="light")
         for name in names or list(STILLS):
             address, what, script = STILLS[name]
+            page.set_default_timeout(240_000)
             page.goto((ROOT / "_build" / "html" / f"{address}.html").as_uri())
             page.wait_for_selector(".gb-live[data-ready]")
             if script:
                 page.evaluate(script)
+            page.add_style_tag(content=".gb-live .gb-buttons { display: none; }")
             page.evaluate("document.activeElement.blur()")
+            page.wait_for_timeout(200)
             shot = Image.open(io.BytesIO(page.locator(what).screenshot())).convert("RGB")
             few = shot.quantize(128, dither=Image.Dither.NONE)
             few.save(FOLDER / f"{name}.png", optimize=True)

@@ -14,10 +14,10 @@ export const DEFAULTS = {
   r1: 0, r2: 0, gp: 0, spectral: false,
   order: "alternating", // or "simultaneous"
   dSteps: 1,
-  adam: true, beta1: 0, beta2: 0.99,
-  rateG: 0.002, rateD: 0.002,
-  width: 32, layers: 3, zDim: 2, batch: 64,
-  seed: 1,
+  adam: true, beta1: 0.5, beta2: 0.99,
+  rateG: 0.01, rateD: 0.01,
+  width: 32, layers: 2, zDim: 2, batch: 64,
+  seed: 2,
 };
 
 /** A new game on a set of `toys.js`. Its networks come from one stream of random numbers, the

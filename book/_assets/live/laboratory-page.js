@@ -33,7 +33,6 @@ const RATES = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0
 const WEIGHTS = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20];
 const SPEEDS = [[1, "1 step a second"], [10, "10 steps a second"], [60, "60 steps a second"],
   [Infinity, "as fast as it can"]];
-const FIRST = { ...DEFAULTS, width: 32, layers: 2, beta1: 0.9, rateG: 0.005, rateD: 0.005 };
 
 const listed = (id, values, value, oninput) => slider(id, {
   min: 0, max: values.length - 1, step: 1, value: values.indexOf(value),
@@ -41,7 +40,7 @@ const listed = (id, values, value, oninput) => slider(id, {
 }, oninput);
 
 function start(place) {
-  const use = { ...FIRST };
+  const use = { ...DEFAULTS };
   const lab = { running: null, places: [], sd: 0.1, owed: 0, last: 0 };
   const view = canvas(SIZE, SIZE, "");
   const charts = {
