@@ -10,9 +10,12 @@ Fashion-MNIST come from GAN_BOOK_REAL_DATA; without it their cells are left out.
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
 
 import torch
 from torch import Tensor
