@@ -74,7 +74,7 @@ def labels_of(num_classes: int) -> list[dict[str, Any]]:
     """Return the questions that a label answers, the slowest first, each with its options."""
     from gan_book.data.atelier import PALETTES, STYLES
 
-    questions = {
+    questions: dict[int, list[tuple[str, Any]]] = {
         0: [],
         len(STYLES): [("Style", STYLES)],
         len(STYLES) * len(PALETTES): [("Style", STYLES), ("Palette", PALETTES)],
