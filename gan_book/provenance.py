@@ -107,7 +107,7 @@ def verify(path: str | Path, model: Model | None = None) -> list[str]:
     if model is not None:
         for part in ("weights", "recipe"):
             if found.get(part) != record(model)[part]:
-                problems.append(f"The record names other {part} than this model has.")
+                problems.append(f"The record and this model differ in their {part}.")
     return problems
 
 

@@ -77,8 +77,8 @@ def members(n: int, seed: int) -> ImageSet:
 
 
 @lru_cache
-def strangers() -> Tensor:
-    return load_images("atelier", size=16, n=STRANGERS, seed=490).images
+def strangers(seed: int = 490) -> Tensor:
+    return load_images("atelier", size=16, n=STRANGERS, seed=seed).images
 
 
 def folder(n: int, arm: str, seed: int) -> Path:
@@ -152,26 +152,26 @@ def cell(n: int, arm: str) -> Record:
     made = {s: samples(g, r, MADE, seed=9) for s, (g, _, r) in nets.items()}
     outside, rows = net(strangers()[:FEW]), []
     for seed in seeds:
-        x = torch.cat([members(n, seed).images, strangers()])  # (n + STRANGERS, C, H, W)
+        x = torch.cat([members(n, seed).images, strangers(), strangers(491)])
         by = {
             "logit": {s: logits(d, x) for s, (_, d, _) in nets.items()},
             "pixels": {s: nearness(pixels(x), pixels(m)) for s, m in made.items()},
         }
         row: Record = {"seed": seed}
         for attack, score in by.items():
-            row[attack] = report(score[seed], n)
-            unknown = score[seed][n:]  # control: strangers against strangers
-            row[f"{attack}_control"] = report(unknown, STRANGERS // 2)
+            own, control = score[seed][: n + STRANGERS], score[seed][n:]
+            row[attack] = report(own, n)
+            row[f"{attack}_control"] = report(control, STRANGERS)  # strangers against strangers
             others = [score[s] for s in seeds if s != seed]
             if others:
-                mean = torch.stack(others).mean(0)
-                row[f"{attack}_calibrated"] = report(score[seed] - mean, n)
+                mean = torch.stack(others).mean(0)[: n + STRANGERS]
+                row[f"{attack}_calibrated"] = report(own - mean, n)
         kid = kernel_distance(net(made[seed][:FEW]), outside)
         row["kid"], row["kid_error"] = kid.value, kid.standard_error
         row["curve"] = [
             {
                 "images": int(path.stem.removeprefix("step-")) * nets[seed][2].batch_size,
-                "logit": report(logits(networks(path)[1], x), n)["auc"],
+                "logit": report(logits(networks(path)[1], x[: n + STRANGERS]), n)["auc"],
             }
             for path in paths[seed]
         ]
