@@ -20,7 +20,10 @@ def export(
     best: Annotated[bool, Option("--best", help="The run's best checkpoint, if chosen.")] = False,
     force: Annotated[bool, Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write a generator as an ONNX file that paints what PyTorch paints."""
+    """Write a generator as an ONNX file, checked.
+
+    The file appears only if ONNX Runtime paints with it what PyTorch paints.
+    """
     target = Path(onnx)
     need(force or not target.exists(), f"{target} exists; choose another name, or add --force.")
     from gan_book.export import export_onnx

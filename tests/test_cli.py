@@ -395,6 +395,7 @@ COMMANDS = (
     "translate",
     "invert",
     "film",
+    "export",
 )
 
 
