@@ -19,6 +19,7 @@ def visit(browser, address, *, size="desktop", dark=False, script=True):
         has_touch=size == "phone",
         java_script_enabled=script,
     )
+    context.set_default_timeout(90_000)  # a machine may be busy
     page = context.new_page()
     requests: list[str] = []
     messages: list[str] = []

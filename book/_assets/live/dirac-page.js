@@ -143,10 +143,11 @@ function start(place) {
     );
     const { verdict, size, values } = state.goal;
     const sentence = WORDS[verdict](exact(size, 4));
-    const sizes = values.map(({ re, im }) => `${exact(re, 4)} ${im < 0 ? "−" : "+"} `
-      + `${exact(Math.abs(im), 4)} i`);
-    circle.say(`The eigenvalues of one round at the goal: ${sizes.join(" and ")}. ${sentence}`);
-    readout.eigen.textContent = sizes.join(",  ");
+    const pair = values[0].im
+      ? `${exact(values[0].re, 4)} ± ${exact(Math.abs(values[0].im), 4)} i`
+      : values.map(({ re }) => exact(re, 4)).join(" and ");
+    circle.say(`The eigenvalues of one round at the goal: ${pair}. ${sentence}`);
+    readout.eigen.textContent = pair;
     readout.size.textContent = exact(size, 4);
     readout.rounds.textContent = `${last[0]}${cut ? " (then beyond a million)" : ""}`;
     readout.distance.textContent = told(last[1]);
@@ -293,7 +294,7 @@ function start(place) {
         element("div", { className: "gb-buttons" }, playing, again),
         element("small", { id: "dirac-start-help" },
           "Drag the ring, click or tap a place, or focus the ring and use the arrow keys (with "
-          + "Shift: larger steps). Cross: the goal. Filled circle with a rim: the end."),
+          + "Shift: larger steps). Cross: the goal. Blue circle: the end."),
       ),
       element("div", { className: "gb-dirac-side" },
         circle.node, said,
