@@ -41,6 +41,11 @@ STOPS = (
     ("Training data", "data-augmentation", "- part part"),
     ("Any resolution", "any-resolution", "part part part"),
     ("Art practice", "art-practice", "all part -"),
+    ("Few pictures", "small-data", "part all part"),
+    ("Speed", "speed", "- part part"),
+    ("Scale", "scale", "- part part"),
+    ("Safety", "safety", "part part part"),
+    ("Shipping", "shipping", "- all part"),
 )
 # name, heading, line; where the line stands
 LINES = (
