@@ -224,14 +224,14 @@ def test_otherwise_a_still_picture_says_why(browser, site, facts, reason):
             page.route("**/models.json", lambda route: route.fulfill(body=stub))
         page.goto(f"{base}explorer.html")
         words = {"script": "JavaScript", "file": "server", "runtime": "npm was not there"}[reason]
-        page.wait_for_function("w => document.body.innerText.includes(w)", arg=words) if (
-            reason != "script"
-        ) else None
+        if reason != "script":
+            page.wait_for_function("w => document.body.innerText.includes(w)", arg=words)
         figure = page.locator("#explorer")
         assert words in figure.inner_text()
         assert figure.locator("img").is_visible()
         assert figure.get_by_role("button").count() == 0
-        assert messages == []
+        if reason != "script":  # else the theme's scripts, announced and then blocked
+            assert messages == []
     finally:
         page.context.close()
 
