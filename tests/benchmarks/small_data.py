@@ -41,6 +41,7 @@ from gan_book.model import samples
 from gan_book.processes import Processes
 from gan_book.recipes import from_dict
 from gan_book.resume import start_from
+from gan_book.selection import membership
 from gan_book.training import (
     TrainingState,
     build_networks,
@@ -51,7 +52,8 @@ from gan_book.training import (
 from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
 
 SEEDS, SIZES = range(3), (100, 300, 1_000, 2_000)
-IMAGES = {100: 1_024_000, 300: 512_000, 1_000: 320_000, 2_000: 320_000}
+IMAGES = {100: 1_024_000, 300: 320_000, 1_000: 320_000, 2_000: 320_000}
+LONG = 5_120_000  # images, of 300 pictures: for a GPU
 PAINTED, VALIDATION = 2_500, 100  # of these the first n train, 100 choose, the last 400 judge D
 FRESH, FRESH_SEED = 5_000, 5_318_008
 DRAWN, LAST = 500, 2_000  # pictures drawn for a KID on the way, and at the end
@@ -172,7 +174,8 @@ def start(n: int, way: str, seed: int, images: int, **more: Any) -> tuple[Traini
     at = device()
     batches = Batches(pictures, split.train, chosen.batch_size, seed=seed, device=at)
     state = start_training(chosen, batches, Processes(0, 1, at), seed=seed, precision="fp32")
-    return state, Watch(RUNS / f"n{n}-{way}-seed{seed}", pictures, split, images)
+    label = f"{'long-' if images >= LONG else ''}n{n}-{way}-seed{seed}"
+    return state, Watch(RUNS / label, pictures, split, images)
 
 
 def cell(n: int, way: str, seed: int, images: int, **more: Any) -> Record:
@@ -243,7 +246,10 @@ def apart(a: Tensor, b: Tensor) -> float:
 
 
 def leak(seed: int) -> Record:
-    """How far the traits of pictures are from those of fresh ones, for generators and controls."""
+    """How far the traits of pictures are from those of fresh ones, for generators and controls.
+
+    "membership": how often a training picture lies nearer to 1,000 generated ones than a held-out.
+    """
     n, rng = 1_000, torch.Generator().manual_seed(seed)
     new = load_images(
         "atelier", size=16, n=FRESH, seed=FRESH_SEED, styles=STYLES, progress=False
@@ -256,12 +262,18 @@ def leak(seed: int) -> Record:
     for p in (0.1, 0.6, 1.0):  # how much of a planted leak would be seen
         draws = augment.draw(n, (16, 16), POLICY, p, rng)
         looked[f"planted-{p:g}"] = augment.apply(control, draws).clamp(-1, 1)
+    pictures, split = pictures_of(seed, 100)
+    net = gb.extractor(device="cpu")
+    known, unknown = (net(pictures.images[i])[None] for i in (split.train, split.test))
+    copying = {}
     for way in ("plain", "augmented", "always"):
         for kept in ("best", "final"):
             folder = RUNS / f"n100-{way}-seed{seed}"
             generator, recipe = open_generator(folder / f"{kept}.safetensors")
-            looked[f"{way}-{kept}"] = to_float(samples(generator, recipe, n, seed=0))
-    return {"seed": seed} | {
+            made = samples(generator, recipe, n, seed=0)
+            looked[f"{way}-{kept}"] = to_float(made)
+            copying[f"{way}-{kept}"] = membership(known, unknown, net(made))[0]
+    return {"seed": seed, "membership": copying} | {
         name: {key: apart(value, real[key]) for key, value in traits(x).items()}
         for name, x in looked.items()
     }
@@ -274,7 +286,7 @@ def at(curve: list[dict[str, Any]], key: str, images: int) -> float:
 def summary() -> Record:
     """Means over the seeds there are: curves, gaps, what stopping early would have delivered."""
     cells = gb.load_results("small-data")
-    found: Record = {}
+    found: Record = {"seeds": list(SEEDS)}
     for n in SIZES:
         rows = {
             way: [r for name, r in cells.items() if name.startswith(f"n{n}-{way}-seed")]
@@ -294,23 +306,35 @@ def summary() -> Record:
             part[way] = {
                 "images": moments_,
                 "kid": curve,
-                "lowest": min(curve),
-                "lowest_images": moments_[curve.index(min(curve))],
-                "last": curve[-1],
+                **hump(moments_, curve),
                 **spread("final", [r["final_kid"] for r in some]),
                 **spread("stopped", [p["kid"] for p in chosen]),
                 "stopped_images": [p["images"] for p in chosen],
                 **spread("gap", gaps),
             }
         plain, augmented = part["plain"], part["augmented"]
-        part["rise"] = plain["last"] / plain["lowest"] - 1
+        part["rise"] = plain["peak"] / plain["early"] - 1
         part["gap_share"] = augmented["gap"] / plain["gap"]
         part["gain"] = 1 - augmented["final"] / plain["final"]
         lower = [a < b for a, b in zip(augmented["kid"], plain["kid"], strict=True)]
         if lower[-1]:  # from here on augmentation stays ahead
-            part["crossing"] = plain["images"][len(lower) - lower[::-1].index(False)]
+            part["crossing"] = plain["images"][len(lower) - [*lower[::-1], False].index(False)]
         found[f"n{n}"] = part
     return found
+
+
+def hump(images: list[int], curve: list[float]) -> dict[str, float]:
+    """The lowest KID of the first quarter of a million images, the highest after it, the last."""
+    early = min(kid for seen, kid in zip(images, curve, strict=True) if seen <= 256_000)
+    start = curve.index(early)
+    peak = max(curve[start:])
+    return {
+        "early": early,
+        "early_images": images[start],
+        "peak": peak,
+        "peak_images": images[curve.index(peak, start)],
+        "last": curve[-1],
+    }
 
 
 def spread(name: str, values: list[float]) -> dict[str, Any]:
@@ -338,8 +362,8 @@ CELLS |= {
 CELLS |= {f"n100-always-seed{s}": partial(cell, 100, "always", s, 256_000) for s in SEEDS}
 CELLS |= {f"n100-adaptive-seed{s}": partial(cell, 100, "adaptive", s, 512_000) for s in SEEDS}
 CELLS |= {f"leak-seed{s}": partial(leak, s) for s in SEEDS} | {"summary": summary}
-LONG: dict[str, Cell] = {
-    f"long-n300-{way}-seed{s}": partial(cell, 300, way, s, 5_120_000, name=f"long-{way}")
+FOR_A_GPU: dict[str, Cell] = {
+    f"long-n300-{way}-seed{s}": partial(cell, 300, way, s, LONG)
     for s in SEEDS
     for way in ("plain", "augmented")
 }
@@ -351,5 +375,5 @@ def show(record: Record) -> str:
 
 if __name__ == "__main__":
     arguments = grid_parser(__doc__ or "").parse_args()
-    wanted = LONG if any(name.startswith("long") for name in arguments.cells) else CELLS
+    wanted = FOR_A_GPU if any(name.startswith("long") for name in arguments.cells) else CELLS
     run_grid("small-data", wanted, arguments, show=show, device=str(device()))
