@@ -47,6 +47,10 @@ STOPS = (
     ("Safety", "safety", "part part part"),
     ("Shipping", "shipping", "- all part"),
 )
+# pages to play with, and those that open a part
+NO_STOPS = {"explorer", "real-or-generated", "live-laboratory", "live-dirac"} | {
+    "principles", "implementation", "applications", "optimization",
+}  # fmt: skip
 # name, heading, line; where the line stands
 LINES = (
     ("artist", "#8a3b12", "#c8662f", 36),

@@ -48,6 +48,7 @@ ALLOWED = {
     "unsafe serialization": (
         "tests/test_checkpoints.py",
         "tests/test_hostile.py",
+        "book/safety.ipynb",
         "tests/tools/test_repository.py",
         "pyproject.toml",
     ),
