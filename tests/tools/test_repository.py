@@ -69,6 +69,8 @@ def problems(root: Path, paths: list[Path]) -> list[str]:
             for match in re.finditer(pattern, text):
                 number = text.count("\n", 0, match.start()) + 1
                 lines.append(f"{where}:{number}: {why}: {match.group().strip()!r}")
+        if where in ALLOWED["unsafe serialization"]:
+            continue
         lines += [f"{where}:{n}: torch.load without weights_only=True" for n in loads(path, text)]
     return lines
 
