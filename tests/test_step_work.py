@@ -33,6 +33,13 @@ def test_work_counts_a_convolution_forward_and_backward() -> None:
     assert work(lambda: torch.conv2d(x, w, padding=1).sum().backward())["flops"] == 3 * one
 
 
+@pytest.mark.parametrize("layer", [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
+def test_work_counts_only_what_groups_multiply(layer: type[torch.nn.Module]) -> None:
+    net, x = layer(8, 8, 3, padding=1, groups=4, bias=False), torch.randn(2, 8, 6, 6)
+    one = 2 * 2 * 6 * 6 * 9 * 8 * (8 // 4)
+    assert work(lambda: net(x.requires_grad_()).sum().backward())["flops"] == 3 * one
+
+
 def test_work_counts_bytes_once_and_views_never() -> None:
     a = torch.ones(100, 10)
     assert work(lambda: a.reshape(10, 100).T)["operations"] == 0

@@ -38,16 +38,25 @@ class Work(TorchDispatchMode):
         out = func(*args, **kwargs)
         alias = [r.alias_info for r in func._schema.returns]
         if not any(a is not None and not a.is_write for a in alias):  # a view moves nothing
-            count = flop_registry.get(func._overloadpacket)
-            flops = count(*args, **kwargs, out_val=out) if count else 0
+            flops = _flops(func._overloadpacket, args, kwargs, out)
             leaves = pytree.tree_leaves((args, kwargs, out))
             tensors = [t for t in leaves if isinstance(t, Tensor)]
             moved = sum(t.numel() * t.element_size() for t in tensors)
             if tensors:
                 dtype = str(tensors[0].dtype).removeprefix("torch.")
                 name = str(func).removeprefix("aten.")
-                self.operations.append((name, int(flops), moved, dtype))
+                self.operations.append((name, flops, moved, dtype))
         return out
+
+
+def _flops(operation: Any, args: Any, kwargs: Any, out: Any) -> int:
+    """By PyTorch's registry; but its weight gradient forgets the groups of a convolution."""
+    if operation is torch.ops.aten.convolution_backward:
+        to_output, x, w, transposed, wanted = *args[:3], args[7], args[10]
+        one = 2 * w[0].numel() * (x if transposed else to_output).numel()
+        return int(one * sum(wanted[:2]))  # gradients of input and weight, as much as forward each
+    count = flop_registry.get(operation)
+    return int(count(*args, **kwargs, out_val=out)) if count else 0
 
 
 def work(job: Callable[[], Any]) -> Record:
