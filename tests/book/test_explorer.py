@@ -121,13 +121,16 @@ def test_the_first_picture_comes_soon_and_the_page_stays_light(browser, site, fa
     sizes: dict[str, int] = {}
     page.on("response", lambda r: sizes.setdefault(r.url, len(r.body()) if r.ok else 0))
     try:
-        page.goto(f"{site}explorer.html", wait_until="networkidle")
+        begin = time.perf_counter()
+        page.goto(f"{site}explorer.html", wait_until="load")
+        loading = time.perf_counter() - begin  # about 0.5 s where nothing else runs
+        page.wait_for_load_state("networkidle")
         assert sum(sizes.values()) <= 2 * MEGABYTE
         begin = time.perf_counter()
         page.get_by_role("button", name="Start the explorer").click()
         page.wait_for_selector("#explorer[data-started]", timeout=PATIENCE)
-        # 2 seconds on a machine that does nothing else; tests run two at a time
-        assert time.perf_counter() - begin <= 8
+        # the bar of 2 seconds, stretched where a busy machine stretches the loading of the page
+        assert time.perf_counter() - begin <= 2 * max(1, 2 * loading)
         page.wait_for_load_state("networkidle")
         assert sum(sizes.values()) <= 20 * MEGABYTE
     finally:
