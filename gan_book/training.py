@@ -177,8 +177,8 @@ def choose_precision(recipe: Recipe, device: torch.device) -> str:
     """``fp32`` or ``bf16`` for this recipe on this device.
 
     ``auto``: bf16 on GPUs with bf16 units (Ampere and later), else fp32. ``probe`` also lets a CPU
-    use bf16 if a short measurement finds it at least 1.15 times faster: with bf16 units it is 1.2
-    to 2 times faster, without them up to 15 times slower.
+    use bf16 if a short measurement finds it at least 1.15 times faster: with bf16 units it was 1.2
+    to 1.6 times faster, without them 2 to 10 times slower (measured in the chapter Speed).
     """
     if recipe.precision in ("fp32", "bf16"):
         return recipe.precision
