@@ -86,12 +86,10 @@ class Part(nn.Module):
         super().__init__()
         self.net: Any = copy.deepcopy(generator).float().cpu().eval().requires_grad_(False)
         known("part of a generator", part, PARTS)
-        if part != "whole":
-            styled = hasattr(self.net, "mapping")
-            need(
-                styled,
-                "Only a generator with styles (stylegan, inr) has two parts; export it whole.",
-            )
+        need(
+            part == "whole" or hasattr(self.net, "mapping"),
+            "Only a generator with styles (stylegan, inr) has two parts; export it whole.",
+        )
         if self.net.num_classes:
             latent: Any = self.net.latent
             latent.embed = LabelWeights(latent.embed)
@@ -122,9 +120,8 @@ class Part(nn.Module):
             return "w"
         if self.points:
             return "points"
-        return (
-            "colors" if self.part == "synthesis" and not hasattr(self.net, "synthesis") else "image"
-        )
+        places = self.part == "synthesis" and not hasattr(self.net, "synthesis")
+        return "colors" if places else "image"
 
     def forward(self, **given: Tensor) -> Tensor:
         net = self.net
@@ -215,9 +212,7 @@ def to_onnx(module: Part) -> Any:
     proto = program.model_proto  # type: ignore[union-attr]
     for thing in (proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output,
                   *proto.graph.initializer, *proto.graph.value_info):  # fmt: skip
-        del thing.metadata_props[
-            :
-        ]  # the exporter notes lines of source with the paths of this machine
+        thing.ClearField("metadata_props")  # lines of source, with the paths of this machine
         thing.doc_string = ""
     return proto
 
@@ -248,8 +243,15 @@ def largest_difference(proto: Any, module: Part) -> float:
                 f"ONNX Runtime cannot compute the exported network for a batch of {n} ({why}); "
                 "a layer may have fixed the batch of tracing: use shapes of tensors, not len()."
             ) from error
-        found = max(found, float((torch.from_numpy(got) - module(**given)).abs().max()))
-    need(found == found, "ONNX Runtime answers with numbers that are none (NaN).")
+        there, here = torch.from_numpy(got), module(**given)
+        need(
+            there.shape == here.shape,
+            f"For a batch of {n} the exported network answers with {tuple(there.shape)}, PyTorch "
+            f"with {tuple(here.shape)}; use shapes of tensors, not len().",
+        )
+        off = float((there - here).abs().max())
+        need(off < float("inf"), "The network answers with numbers that are none (NaN, infinite).")
+        found = max(found, off)
     return found
 
 

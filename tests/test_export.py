@@ -187,6 +187,35 @@ def test_a_fixed_batch_is_noticed(tmp_path):
     assert not (tmp_path / "x.onnx").exists()
 
 
+class Constant(nn.Module):
+    output = "image"
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.const = nn.Parameter(torch.full((4,), value))
+
+    def example(self, n):
+        return {"z": latents(n, 4, seed=n)}
+
+    def forward(self, **given):
+        return self.const * given["z"].sign().abs()  # (N, 4)
+
+
+def test_another_shape_is_not_broadcast_to_equal(monkeypatch):
+    module = Constant(1.0).eval()
+    proto = to_onnx(module)
+    monkeypatch.setattr(Constant, "forward", lambda self, z: self.const.expand(len(z), 1, 4))
+    with pytest.raises(GanBookError, match=r"batch of 1 .* with \(1, 4\), PyTorch with \(1, 1, 4"):
+        export.largest_difference(proto, module)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_does_not_pass_as_equal(value):
+    module = Constant(value).eval()
+    with pytest.raises(GanBookError, match="numbers that are none"):
+        export.largest_difference(to_onnx(module), module)
+
+
 def test_only_style_networks_have_parts(tmp_path):
     with pytest.raises(GanBookError, match="export it whole"):
         export_onnx(model_of(model="dcgan", width=4, z_dim=4), tmp_path / "x", part="mapping")
