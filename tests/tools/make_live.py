@@ -15,6 +15,7 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,13 @@ def labels_of(num_classes: int) -> list[dict[str, Any]]:
     """Return the questions that a label answers, the slowest first, each with its options."""
     from gan_book.data.atelier import PALETTES, STYLES
 
-    questions: dict[int, list[tuple[str, Any]]] = {
+    questions: dict[int, list[tuple[str, Iterable[str]]]] = {
         0: [],
         len(STYLES): [("Style", STYLES)],
         len(STYLES) * len(PALETTES): [("Style", STYLES), ("Palette", PALETTES)],
-    }[num_classes]
-    return [{"name": name, "options": list(options)} for name, options in questions]
+    }
+    asked = questions[num_classes]
+    return [{"name": name, "options": list(options)} for name, options in asked]
 
 
 def export(name: str, folder: Path) -> dict[str, Any]:
