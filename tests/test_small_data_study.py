@@ -35,16 +35,6 @@ def test_a_run_is_measured_densely_at_first_and_at_its_end() -> None:
         assert marks == sorted(set(marks))
 
 
-def test_the_distance_of_distributions_is_that_of_kolmogorov_and_smirnov() -> None:
-    from scipy import stats
-
-    rng = torch.Generator().manual_seed(0)
-    a, b = torch.randn(300, generator=rng), torch.randn(200, generator=rng) + 0.4
-    expected = stats.ks_2samp(a.numpy(), b.numpy()).statistic
-    assert small_data.apart(a, b) == pytest.approx(expected)
-    assert small_data.apart(a, a) == 0
-
-
 def test_each_trait_sees_the_operation_that_it_is_for() -> None:
     x = to_float(small_data.pictures_of(0, 100)[0].images[:200])
     draws = {
@@ -61,7 +51,8 @@ def test_each_trait_sees_the_operation_that_it_is_for() -> None:
     }
     clean = small_data.traits(x)
     for name, drawn in draws.items():
-        assert small_data.apart(small_data.traits(augment.apply(x, drawn))[name], clean[name]) > 0.5
+        moved = small_data.traits(augment.apply(x, drawn))[name]
+        assert abs(moved.mean() - clean[name].mean()) > clean[name].std()
 
 
 def test_a_run_keeps_both_networks_and_measures_what_it_says(
