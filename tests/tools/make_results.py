@@ -182,6 +182,11 @@ GRIDS = {
             "1 in 64": "any-64/styles",
         },
     ),
+    "small-data": Grid(
+        "Few pictures, with and without augmentation: KID after the last image.",
+        "small_data.py",
+        {"KID at the end": "final_kid", "training pictures": "n"},
+    ),
     "step": Grid(
         "How fast is a training step, beside a plain loop in the same run?",
         "step.py",
@@ -193,16 +198,44 @@ GRIDS = {
             "memory, bytes": "peak_memory_bytes",
         },
     ),
+    "thresholds": Grid(
+        "Processor seconds until a KID that was fixed beforehand is reached; empty: not reached.",
+        "thresholds.py",
+        {
+            "PCA-Gaussian's": "reached/pca-gaussian/trained",
+            "half of it": "reached/half/trained",
+            "a quarter": "reached/quarter/trained",
+            "seconds of training": "training_seconds",
+        },
+    ),
+    "membership": Grid(
+        "Who was in the training set? Areas under the curve of attacks on short trainings.",
+        "membership.py",
+        {
+            "by D's logit": "runs/logit/auc",
+            "found at 1 % false alarms": "runs/logit/tpr_at_1",
+            "strangers, control": "runs/logit_control/auc",
+        },
+    ),
+    "shipping": Grid(
+        "How long does a picture take in another engine? Batch of 16, one thread.",
+        "shipping.py",
+        {
+            "ONNX Runtime, ms": "batch-16/onnx/ms",
+            "times as fast as PyTorch": "batch-16/onnx/faster",
+            "browser, ms": "batch-16/browser/ms",
+        },
+    ),
 }
 
 
 def value(record: dict[str, Any], key: str) -> list[float]:
     """Return the numbers under a path such as "held/error"; a list holds one for each seed."""
-    found: Any = record
+    found: list[Any] = [record]
     for part in key.split("/"):
-        found = found.get(part) if isinstance(found, dict) else None
-    numbers = found if isinstance(found, list) else [found]
-    return [x for x in numbers if isinstance(x, (int, float)) and not isinstance(x, bool)]
+        found = [x.get(part) for x in found if isinstance(x, dict)]
+        found = [y for x in found for y in (x if isinstance(x, list) else [x])]
+    return [x for x in found if isinstance(x, (int, float)) and not isinstance(x, bool)]
 
 
 def written(number: float) -> str:
