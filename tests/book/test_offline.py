@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.book.browsing import visit
 from tests.book.pages import BUILT, read
-from tests.book.test_browser import HAS_MATH, browser, visit  # noqa: F401
+from tests.book.test_browser import HAS_MATH
 from tests.tools import make_zip, notebooks
 
 pytestmark = [pytest.mark.browser, pytest.mark.book]
@@ -41,10 +43,13 @@ def test_it_holds_book_notebooks_and_a_note_in_two_languages(folder):
     assert "离线版" in note
     assert (folder / "book" / "index.html").is_file()
     assert not list(folder.rglob("*.map"))
+    assert not [*folder.rglob("*.wasm"), *folder.rglob("*.onnx")]
+    told = (folder / "book" / make_zip.MODELS).read_text(encoding="utf-8")
+    assert json.loads(told) == make_zip.NO_MODELS
 
 
 @pytest.mark.parametrize("name", [*NAMES, "genindex", "search"])
-def test_pages_open_from_the_disk(browser, folder, name):  # noqa: F811
+def test_pages_open_from_the_disk(browser, folder, name):
     base = folder.as_uri() + "/"
     page, requests, messages = visit(browser, f"{base}book/{name}.html")
     try:
@@ -65,7 +70,7 @@ def test_links_lead_to_files_of_the_edition(folder, name):
             assert (path.parent / unquote(parts.path)).exists(), link
 
 
-def test_one_can_walk_from_page_to_page_and_search(browser, folder):  # noqa: F811
+def test_one_can_walk_from_page_to_page_and_search(browser, folder):
     base = folder.as_uri() + "/book/"
     page, requests, messages = visit(browser, f"{base}index.html")
     try:

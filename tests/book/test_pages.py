@@ -44,7 +44,7 @@ def test_nothing_comes_from_another_host(path):
 
 
 def test_styles_and_scripts_of_ours_name_no_other_host():
-    for file in [*BUILT.glob("_static/book.css"), *BUILT.glob("_static/live/*")]:
+    for file in [*BUILT.glob("_static/book.css"), *BUILT.glob("_static/live/*.[cj]s*")]:
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"(?:url\(|import\s+|fetch\()[\"']?(?:https?:)?//", text), file
 

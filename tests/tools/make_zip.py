@@ -9,6 +9,7 @@ names are sorted, dates are fixed.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import zipfile
@@ -27,6 +28,10 @@ DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold
 # What only builds or browsers' developer tools read.
 LEFT_OUT = {".buildinfo", "objects.inv"}
 ENDINGS_LEFT_OUT = (".map",)
+# The explorer's networks and their runtime: browsers do not run them from the disk.
+FOLDERS_LEFT_OUT = ("_static/live/ort/", "_static/live/models/")
+MODELS = "_static/live/models.json"
+NO_MODELS = {"why": "the offline edition is packed without its networks", "models": []}
 
 README = """\
 THE GAN BOOK, offline edition
@@ -70,8 +75,11 @@ def content(built: Path, chapters: list[Path], wheel: Path | None) -> Iterator[t
     yield "README.txt", readme(wheel).replace("\n", "\r\n").encode("utf-8-sig")
     for path in built.rglob("*"):
         name = path.relative_to(built).as_posix()
-        if path.is_file() and path.name not in LEFT_OUT and path.suffix not in ENDINGS_LEFT_OUT:
-            yield f"book/{name}", path.read_bytes()
+        if not path.is_file() or name.startswith(FOLDERS_LEFT_OUT):
+            continue
+        if path.name not in LEFT_OUT and path.suffix not in ENDINGS_LEFT_OUT:
+            data = json.dumps(NO_MODELS).encode() if name == MODELS else path.read_bytes()
+            yield f"book/{name}", data
     for path in chapters:
         yield f"notebooks/{path.name}", path.read_bytes()
     if wheel:
