@@ -29,7 +29,7 @@ KEY = r"[A-Za-z0-9][\w.=+-]*(?:/[A-Za-z0-9_][\w.=+-]*){2,}"
 COMMENT = re.compile(rf"<!--\s*({KEY}(?:\s+{KEY})*)\s*-->")
 NUMBER = re.compile(r"[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s?%)?")
 # Keys inside code are examples, such as the one in CONTRIBUTING.md.
-CODE = re.compile(r"(?ms)^```.*?^```|`[^`\n]*<!--[^`\n]*`")
+CODE = re.compile(r"(?ms)^```.*?^```|`[^`\n]*`")
 BEFORE = 200  # characters of text before a comment in which its numbers stand
 
 
@@ -41,11 +41,16 @@ class Keyed(NamedTuple):
     where: str
 
 
+def _without_keys(code: re.Match[str]) -> str:
+    """Blank a piece of code that holds a comment; `a` 1 <!-- key --> `b` is two pieces."""
+    return re.sub(r"[^\n]", " ", code.group()) if "<!--" in code.group() else code.group()
+
+
 def keyed(text: str, where: str) -> tuple[list[Keyed], list[str]]:
     """Return the keyed numbers of a text, and a line for each key without a number."""
     found: list[Keyed] = []
     problems = []
-    text = CODE.sub(lambda code: re.sub(r"[^\n]", " ", code.group()), text)
+    text = CODE.sub(_without_keys, text)
     last = 0
     for match in COMMENT.finditer(text):
         keys = match.group(1).split()

@@ -89,6 +89,7 @@ def test_right_numbers_pass(tmp_path, results, text):
         ("KID 0.0124 <!-- ladder/r1/kid -->", "0.0124 is printed"),
         ("KID 0.01235 <!-- ladder/r1/kid -->\n0.013 <!-- ladder/r1/kid -->", "line 2"),
         ("62 % <!-- ladder/r1/share -->", "is printed"),
+        ("`a` has 62 % <!-- ladder/r1/share --> of `b`", "is printed"),
         ("12,346 <!-- ladder/r1/n -->", "is printed"),
         ("0.012 ± 0.004 <!-- ladder/r1/kid ladder/r1/kid_sd -->", "0.004 is printed"),
         ("2 <!-- ladder/r1/by/a/1 -->", "is printed"),
