@@ -117,24 +117,28 @@ def test_directions_and_means_are_the_books(facts):
 
 
 def test_the_first_picture_comes_soon_and_the_page_stays_light(browser, site, facts):
-    page, _, _ = visit(browser, "about:blank")
-    sizes: dict[str, int] = {}
-    page.on("response", lambda r: sizes.setdefault(r.url, len(r.body()) if r.ok else 0))
-    try:
-        begin = time.perf_counter()
-        page.goto(f"{site}explorer.html", wait_until="load")
-        loading = time.perf_counter() - begin  # about 0.5 s where nothing else runs
-        page.wait_for_load_state("networkidle")
-        assert sum(sizes.values()) <= 2 * MEGABYTE
-        begin = time.perf_counter()
-        page.get_by_role("button", name="Start the explorer").click()
-        page.wait_for_selector("#explorer[data-started]", timeout=PATIENCE)
-        # the bar of 2 seconds, stretched where a busy machine stretches the loading of the page
-        assert time.perf_counter() - begin <= 2 * max(1, 2 * loading)
-        page.wait_for_load_state("networkidle")
-        assert sum(sizes.values()) <= 20 * MEGABYTE
-    finally:
-        page.context.close()
+    waits = []
+    for _ in range(3):  # the bar is 2 seconds; something else may run on the machine meanwhile
+        page, _, _ = visit(browser, "about:blank")
+        sizes: dict[str, int] = {}
+        page.on(
+            "response", lambda r, sizes=sizes: sizes.setdefault(r.url, len(r.body()) if r.ok else 0)
+        )
+        try:
+            page.goto(f"{site}explorer.html", wait_until="load")
+            page.wait_for_load_state("networkidle")
+            assert sum(sizes.values()) <= 2 * MEGABYTE
+            begin = time.perf_counter()
+            page.get_by_role("button", name="Start the explorer").click()
+            page.wait_for_selector("#explorer[data-started]", timeout=PATIENCE)
+            waits.append(time.perf_counter() - begin)
+            page.wait_for_load_state("networkidle")
+            assert sum(sizes.values()) <= 20 * MEGABYTE
+        finally:
+            page.context.close()
+        if waits[-1] <= 2:
+            break
+    assert min(waits) <= 2, waits
     files = [BUILT / url.removeprefix(site).partition("?")[0] for url in sizes]
     packed = sum(len(gzip.compress(file.read_bytes(), 6)) for file in files)
     assert packed <= 6 * MEGABYTE, f"{packed / MEGABYTE:.1f} MB"

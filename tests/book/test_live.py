@@ -233,7 +233,7 @@ def test_a_set_is_drawn_by_mouse_and_by_keyboard(browser, site):
         plane.focus()
         for key in ["ArrowDown"] * 10 + ["Space"]:
             page.keyboard.press(key)
-        assert read(page, "#live-laboratory")["Places visited"] == f"0 of {painted + 1}"
+        assert read(page, "#live-laboratory")["Places visited"].endswith(f" of {painted + 1}")
         assert run.is_enabled()
         page.get_by_role("button", name="Erase the drawing").click()
         assert read(page, "#live-laboratory")["Places visited"] == "–"
