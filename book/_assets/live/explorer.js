@@ -153,7 +153,7 @@ async function built(facts, works, first) {
   const mixing = element("section", { className: "gb-ex-between" },
     field("Layers that take the style of B, from the finest on",
       element("div", {}, strip(mixtures), layer),
-      "Coarse layers decide the layout, fine ones the colors."));
+      "Left: all styles from A. Right: all from B. The noise stays that of A."));
 
   const figure = element("div", { className: "gb-ex" },
     element("div", { className: "gb-ex-columns" },
@@ -274,7 +274,10 @@ async function built(facts, works, first) {
     large.show(pixels(picture));
     const [a, b] = [chosen.a + 1, chosen.b + 1];
     const where = way.value ? `${Math.round(100 * way.value)} % of the way from picture ${a} to ${b}` : `Picture ${a}`;
-    caption.textContent = `${where} of seed ${seed.value}, ${picture.width} \u00d7 ${picture.height}`;
+    const { layers } = model.about;
+    const mix = layers && layer.value
+      ? `, its ${layer.value} finest of ${layers} layers in the style of picture ${b}` : "";
+    caption.textContent = `${where} of seed ${seed.value}${mix}, ${picture.width} \u00d7 ${picture.height}`;
     large.node.setAttribute("aria-label", `${caption.textContent}, painted by ${model.about.name}`);
     return picture;
   }

@@ -20,6 +20,7 @@ const AREA = ((2 * EXTENT) / CELLS) ** 2;
 const BLUR = 0.15; // standard deviation by which both densities are blurred before they are compared
 const MEASURED = 1000; // generated points that are counted
 const EVERY = 20; // steps between two measurements
+const LEG = 500; // steps that one button plays
 const NEAREST = 0.25; // of two places drawn by hand
 const MOST = 60; // places drawn by hand
 const SETS = {
@@ -41,7 +42,7 @@ const listed = (id, values, value, oninput) => slider(id, {
 
 function start(place) {
   const use = { ...DEFAULTS };
-  const lab = { running: null, places: [], sd: 0.1, owed: 0, last: 0 };
+  const lab = { running: null, places: [], sd: 0.1, owed: 0, last: 0, goal: Infinity };
   const view = canvas(SIZE, SIZE, "");
   const charts = {
     losses: canvas(360, 150, ""), divergence: canvas(360, 150, ""), modes: canvas(360, 150, ""),
@@ -104,6 +105,10 @@ function start(place) {
 
   // the buttons
   const run = button("Run", () => (lab.running ? pause() : go()), { className: "gb-main" });
+  const leg = button(`${LEG} steps`, () => {
+    if (lab.running) pause();
+    go(lab.game.step + LEG);
+  });
   const step = button("One step", () => {
     if (lab.running) pause();
     advance(1);
@@ -116,7 +121,7 @@ function start(place) {
     lab.places = [];
     renew();
   });
-  const buttons = element("div", { className: "gb-buttons" }, run, step, again, wipe);
+  const buttons = element("div", { className: "gb-buttons" }, run, leg, step, again, wipe);
 
   // drawing by hand: a pointer paints places, arrow keys move a cursor and space sets one
   const cursor = [0, 0];
@@ -170,6 +175,7 @@ function start(place) {
       : SETS[set.value][1](lab.sd);
     lab.game = made && begin(made, use);
     lab.history = { d: [], g: [], divergence: [], modes: [] };
+    if (lab.goal < Infinity) lab.goal = LEG; // of this new game
     if (made) {
       const eyes = stream(use.seed + 7919);
       lab.z = Float64Array.from({ length: MEASURED * use.zDim }, () => eyes.normal());
@@ -178,7 +184,7 @@ function start(place) {
       lab.floor = divergence(lab.real);
       measure();
     }
-    for (const control of [run, step, again]) control.disabled = !made;
+    for (const control of [run, leg, step, again]) control.disabled = !made;
     wipe.hidden = !drawing();
     if (drawing()) view.node.tabIndex = 0;
     else view.node.removeAttribute("tabindex");
@@ -228,10 +234,10 @@ function start(place) {
     return true;
   }
 
-  function go() {
+  function go(goal = Infinity) {
     run.textContent = "Pause";
     said.textContent = "Training.";
-    Object.assign(lab, { owed: 0, last: performance.now() });
+    Object.assign(lab, { goal, owed: 0, last: performance.now() });
     const frame = (now) => {
       const pace = Number(speed.value);
       lab.owed = Math.min(lab.owed + ((now - lab.last) / 1000) * pace, 60);
@@ -239,6 +245,10 @@ function start(place) {
       const until = performance.now() + 24;
       while ((pace === Infinity || lab.owed >= 1) && performance.now() < until) {
         if (!advance(1)) return;
+        if (lab.game.step >= lab.goal) {
+          pause();
+          return;
+        }
         lab.owed -= 1;
       }
       if (!Number.isFinite(lab.owed)) lab.owed = 0;
