@@ -52,7 +52,7 @@ class Work(TorchDispatchMode):
 def _flops(operation: Any, args: Any, kwargs: Any, out: Any) -> int:
     """By PyTorch's registry; but its weight gradient forgets the groups of a convolution."""
     if operation is torch.ops.aten.convolution_backward:
-        to_output, x, w, transposed, wanted = *args[:3], args[7], args[10]
+        (to_output, x, w), transposed, wanted = args[:3], args[7], args[10]
         one = 2 * w[0].numel() * (x if transposed else to_output).numel()
         return int(one * sum(wanted[:2]))  # gradients of input and weight, as much as forward each
     count = flop_registry.get(operation)
