@@ -33,6 +33,7 @@ from .comparison_measure import (
     picture_file,
     training_set,
 )
+from .step_work import work
 
 FAMILIES = ("gan", "vae", "diffusion")
 Z_DIM, WIDTH = 64, 32  # of the recipe small-16: generator and decoder are the same network
@@ -266,28 +267,9 @@ def median(values: Sequence[float]) -> float:
     return float(torch.tensor(values, dtype=torch.float64).median())
 
 
-class _Everything:
-    """For the counter, which else asks which module an operation belongs to: all to one.
-
-    (Its own tracker forbids the gradient with respect to pictures that R1 and R2 need.)
-    """
-
-    parents = ("Global",)
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
 def flops_of(job: Step) -> int:
     """Floating-point operations of matrix products and convolutions, forward and backward."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _Everything()  # type: ignore[assignment]
-    with counter:
-        job()
-    return int(counter.get_total_flops())
+    return int(work(job)["flops"])
 
 
 def cost(rounds: int = 40) -> Record:
