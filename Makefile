@@ -88,7 +88,7 @@ built-book:
 
 # What was built: no request leaves the site, links, launch buttons, alt texts, phone width.
 pages:
-	$(PY) -m pytest tests/book
+	$(PY) -m pytest tests/book -n $(JOBS) --dist worksteal
 
 # The notebooks once more, as a CPU without AVX-512 computes them.
 portable test-portable: wheel
