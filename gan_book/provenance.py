@@ -105,9 +105,9 @@ def verify(path: str | Path, model: Model | None = None) -> list[str]:
     if found.get("pixels") != {"sha256": pixels_hash(picture)}:
         problems.append("The pixels are not those that were saved with this record.")
     if model is not None:
-        for part in ("weights", "recipe"):
-            if found.get(part) != record(model)[part]:
-                problems.append(f"The record and this model differ in their {part}.")
+        own = record(model)  # once: it hashes all weights
+        differ = [part for part in ("weights", "recipe") if found.get(part) != own[part]]
+        problems += [f"The record and this model differ in their {part}." for part in differ]
     return problems
 
 

@@ -55,13 +55,18 @@ def test_sections_that_the_questions_point_to_exist():
         assert any(section.lower() in h.lower() for h in headings), (name, section)
 
 
-@pytest.mark.parametrize("path", sorted(notebooks.BOOK.glob("*.md")), ids=lambda p: p.stem)
-def test_claims_that_pages_link_to_stand_in_that_chapter(path):
-    where = {
+@pytest.fixture(scope="module")
+def where():
+    """The chapter of each claim."""
+    return {
         claim.id: chapter.name
         for chapter in notebooks.notebook_files()
         for claim in make_claims.stored(chapter)
     }
+
+
+@pytest.mark.parametrize("path", sorted(notebooks.BOOK.glob("*.md")), ids=lambda p: p.stem)
+def test_claims_that_pages_link_to_stand_in_that_chapter(path, where):
     links = re.findall(r"\[(\d+\.\d+-\d+)\]\(([\w-]+\.ipynb)\)", path.read_text(encoding="utf-8"))
     assert [link for link in links if where.get(link[0]) != link[1]] == []
 

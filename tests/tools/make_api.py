@@ -126,16 +126,10 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or say whether it is current."""
-    path, content = notebooks.BOOK / "api.md", page()
-    if "--write" in arguments:
-        path.write_text(content, encoding="utf-8")
-        return 0
-    current = path.exists() and path.read_text(encoding="utf-8") == content
-    print("api.md is current" if current else "api.md is old: --write")
-    return 0 if current else 1
+def main(arguments: list[str] | None = None) -> int:
+    """Check or write the page; return the exit status."""
+    return notebooks.keep_page("api", page(), [], __doc__, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -326,16 +326,10 @@ def page(results: Path = RESULTS, pages: list[Path] | None = None) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or say whether it is current."""
-    path, text = notebooks.BOOK / "results.md", page()
-    if "--write" in arguments:
-        path.write_text(text, encoding="utf-8")
-        return 0
-    current = path.exists() and path.read_text(encoding="utf-8") == text
-    print("results.md is current" if current else "results.md is old: --write")
-    return 0 if current else 1
+def main(arguments: list[str] | None = None) -> int:
+    """Check or write the page; return the exit status."""
+    return notebooks.keep_page("results", page(), [], __doc__, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
