@@ -2,13 +2,15 @@
 
     python tests/tools/citations.py      status 1 if the two differ
 
-A citation is a link to arXiv or a DOI in a notebook or page, or a {cite} in a page.
+A citation is a link to arXiv or a DOI in a notebook or page, or a {cite} in a page. A link that
+gives a year names the work as its entry does: "[A, 2018]", "[A and B, 2018]", "[A et al., 2018]".
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -25,6 +27,9 @@ OTHER = re.compile(
 )
 CITE = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 ENTRY = re.compile(r"(?m)^@(\w+)\{([^,\s]+),")
+LINK = re.compile(r"\[([^\[\]]+)\]\((https?://[^\s)]+)\)")
+YEAR = re.compile(r"\b(?:19|20)\d\d")
+LETTERS = str.maketrans({"ı": "i", "ł": "l", "ø": "o"})
 
 
 def works(text: str) -> set[str]:
@@ -37,20 +42,63 @@ def works(text: str) -> set[str]:
     return found | {f"url:{url.rstrip('.,;/')}" for url in OTHER.findall(text)}
 
 
-def entries(bib: str) -> dict[str, set[str]]:
-    """Return {key: works} of a BibTeX file."""
+def bodies(bib: str) -> dict[str, str]:
+    """Return {key: text} of a BibTeX file."""
     marks = list(ENTRY.finditer(bib))
     ends = [mark.start() for mark in marks[1:]] + [len(bib)]
+    return {m.group(2): bib[m.start() : end] for m, end in zip(marks, ends, strict=True)}
+
+
+def entries(bib: str) -> dict[str, set[str]]:
+    """Return {key: works} of a BibTeX file."""
     result = {}
-    for mark, end in zip(marks, ends, strict=True):
-        body = bib[mark.start() : end]
+    for key, body in bodies(bib).items():
         found = works(body)
         for doi in re.findall(r"(?i)\bdoi\s*=\s*[{\"]\s*(10\.[^}\"]+)", body):
             found |= works(f"https://doi.org/{doi.strip()}")
         for eprint in re.findall(r"(?i)\beprint\s*=\s*[{\"]\s*([\w./-]+)", body):
             found |= works(f"https://arxiv.org/abs/{eprint}")
-        result[mark.group(2)] = found
+        result[key] = found
     return result
+
+
+def field(body: str, name: str) -> str:
+    """Return one field of an entry, "" if it has none."""
+    found = re.search(rf"(?mi)^\s*{name}\s*=\s*\{{(.*)\}},?\s*$", body)
+    return found.group(1) if found else ""
+
+
+def plain(name: str) -> str:
+    """Return a name without accents, braces and capitals."""
+    letters = unicodedata.normalize("NFD", name.lower().translate(LETTERS))
+    return "".join(c for c in letters if c.isalpha() or c.isspace())
+
+
+def misnamed(bib: str, pages: dict[str, str]) -> list[str]:
+    """Return a line for each link whose names or year differ from the entry's."""
+    by_work = {work: key for key, found in entries(bib).items() for work in found}
+    texts = bodies(bib)
+    lines = [
+        f"references.bib: {key} hides authors behind 'others'"
+        for key, body in texts.items()
+        if "others" in field(body, "author").split(" and ")
+    ]
+    for name, page in pages.items():
+        for words, url in LINK.findall(page):
+            keys = [by_work[work] for work in works(url) if work in by_work]
+            if not keys or not YEAR.search(words):
+                continue
+            body = texts[keys[0]]
+            authors = [author.split(",")[0] for author in field(body, "author").split(" and ")]
+            years = YEAR.findall(field(body, "year") + " " + field(body, "note"))
+            # {\o} and {\i} are letters; other commands set an accent.
+            first = plain(re.sub(r"\{\\([a-z])\}|\\[^a-z]", r"\1", authors[0]))
+            joint = 3 if "et al." in words else 2 if " and " in words else 1
+            if plain(words).find(first) < 0 or joint != min(len(authors), 3):
+                lines.append(f"{name}: {words!r} names other authors than {keys[0]}")
+            if YEAR.findall(words)[0] not in years:
+                lines.append(f"{name}: {words!r} has another year than {keys[0]}")
+    return lines
 
 
 def problems(bib: str, pages: dict[str, str]) -> list[str]:
@@ -77,7 +125,7 @@ def problems(bib: str, pages: dict[str, str]) -> list[str]:
         for key, found in listed.items()
         if key not in named and found and not found & cited
     ]
-    return lines
+    return lines + misnamed(bib, pages)
 
 
 def pages() -> dict[str, str]:

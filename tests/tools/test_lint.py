@@ -129,7 +129,13 @@ def test_equal_alt_texts_and_the_average_are_found(tmp_path):
 
 
 BIB = """
-@article{a2018, title = {A}, url = {https://arxiv.org/abs/1801.04406}}
+@article{a2018,
+  title  = {A},
+  author = {S{\\o}nderby, C. K. and Bi{\\'n}kowski, M.},
+  year   = {2018},
+  note   = {arXiv 2017},
+  url    = {https://arxiv.org/abs/1801.04406}
+}
 @article{b2020,
   title = {B}, doi = {10.1145/3422622}
 }
@@ -138,7 +144,7 @@ BIB = """
 
 def test_bibliography_agrees():
     pages = {
-        "one.ipynb": "[A, 2018](https://arxiv.org/abs/1801.04406v2)",
+        "one.ipynb": "[Sønderby and Bińkowski, 2018](https://arxiv.org/abs/1801.04406v2)",
         "two.md": "{cite:t}`b2020`",
     }
     assert citations.problems(BIB, pages) == []
@@ -154,6 +160,13 @@ def test_bibliography_agrees():
         ("{cite}`c2000`", "one.md: c2000 is not in references.bib"),
         ("{cite}`a2018`", "references.bib: b2020 is cited nowhere"),
         ("https://openreview.net/forum?id=xyz", "url:openreview.net/forum?id=xyz is not in"),
+        ("[Sønderby et al., 2018](https://arxiv.org/abs/1801.04406)", "names other authors"),
+        ("[Sønderby, 2018](https://arxiv.org/abs/1801.04406)", "names other authors"),
+        ("[Xu and Zhu, 2018](https://arxiv.org/abs/1801.04406)", "names other authors"),
+        (
+            "[Sønderby and Xu, 2019](https://arxiv.org/abs/1801.04406)",
+            "has another year than a2018",
+        ),
     ],
 )
 def test_each_difference_is_found(page, said):
@@ -165,3 +178,8 @@ def test_entries_without_a_link_or_standing_twice_are_found():
     lines = citations.problems("@book{x, title = {X}}\n@book{x, title = {Y}}\n", {})
     assert "references.bib: x has no link" in lines
     assert "references.bib: x stands twice" in lines
+
+
+def test_unnamed_authors_are_found():
+    bib = "@misc{x,\n  author = {A, B and others},\n  doi = {10.1145/3422622}\n}\n"
+    assert "references.bib: x hides authors behind 'others'" in citations.misnamed(bib, {})
