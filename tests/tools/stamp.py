@@ -10,6 +10,7 @@ shows:
 
 `seconds` is the processor time of the kernel. Times of execution in the cells' metadata go: they
 would differ on each run and say nothing. A notebook that fails stays as it was; the status is 1.
+Text that was edited during the run is kept; if code was edited, the run is thrown away.
 """
 
 from __future__ import annotations
@@ -58,6 +59,17 @@ def stamp(notebook: dict[str, Any], seconds: float, today: datetime.date) -> Non
     }
 
 
+def outputs_into(now: dict[str, Any], ran: dict[str, Any]) -> bool:
+    """Move the outputs of a run into the notebook as it stands now; False if its code changed."""
+    made, code = ([c for c in n["cells"] if c["cell_type"] == "code"] for n in (ran, now))
+    if ["".join(c["source"]) for c in made] != ["".join(c["source"]) for c in code]:
+        return False
+    for old, new in zip(code, made, strict=True):
+        old["outputs"], old["execution_count"] = new["outputs"], new["execution_count"]
+    now["metadata"] |= ran["metadata"]
+    return True
+
+
 def run(path: Path) -> tuple[dict[str, Any], float]:
     """Run a copy of a notebook in an empty folder; return it and the processor seconds it took.
 
@@ -97,9 +109,14 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{path.name}: NOT stamped, a cell failed\n{str(error)[-2000:]}")
             status = 1
             continue
-        strip(notebook)
-        stamp(notebook, seconds, datetime.date.today())
-        path.write_text(lint_notebooks.as_text(notebook), encoding="utf-8")
+        now = json.loads(path.read_text(encoding="utf-8"))
+        if not outputs_into(now, notebook):
+            print(f"{path.name}: NOT stamped, its code was edited while it ran; run it again")
+            status = 1
+            continue
+        strip(now)
+        stamp(now, seconds, datetime.date.today())
+        path.write_text(lint_notebooks.as_text(now), encoding="utf-8")
         print(f"{path.name}: stamped, {seconds:.0f} s of processor time")
     return status
 

@@ -50,3 +50,26 @@ def test_a_notebook_that_fails_stays_as_it_was(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "NOT stamped" in out
     assert "planted" in out
+
+
+def test_text_edited_during_the_run_is_kept_and_edited_code_refused(tmp_path, monkeypatch, capsys):
+    path = notebook(tmp_path / "x.ipynb", "print(1)")
+    ran = json.loads(path.read_text(encoding="utf-8"))
+    ran["cells"][0] |= {"outputs": [{"output_type": "stream", "name": "stdout", "text": ["1\n"]}]}
+
+    def edit(text, code):
+        now = json.loads(path.read_text(encoding="utf-8"))
+        note = {"cell_type": "markdown", "id": "two", "metadata": {}, "source": text}
+        now["cells"] = [now["cells"][0] | {"source": code}, note]
+        path.write_text(json.dumps(now), encoding="utf-8")
+        return json.loads(json.dumps(ran)), 3.0
+
+    monkeypatch.setattr(stamp, "run", lambda path: edit("written meanwhile", "print(1)"))
+    assert stamp.main([str(path)]) == 0
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    assert stored["cells"][0]["outputs"] == ran["cells"][0]["outputs"]
+    assert stored["cells"][1]["source"] == "written meanwhile"
+    monkeypatch.setattr(stamp, "run", lambda path: edit("more", "print(2)"))
+    assert stamp.main([str(path)]) == 1
+    assert "code was edited" in capsys.readouterr().out
+    assert json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"] == "print(2)"
