@@ -23,12 +23,14 @@ DOI = re.compile(r"(?:dx\.)?doi\.org/(10\.\d{4,9}/[^\s)\"'<>\]}]+)", re.IGNORECA
 # Proceedings and reviews that have neither: the link itself identifies the work.
 OTHER = re.compile(
     r"https?://((?:proceedings\.(?:mlr\.press|neurips\.cc)|papers\.nips\.cc|openreview\.net|"
-    r"openaccess\.thecvf\.com|jmlr\.org|www\.jmlr\.org)/[^\s)\"'<>\]}]+)"
+    r"openaccess\.thecvf\.com|jmlr\.org|www\.jmlr\.org|distill\.pub|eprint\.iacr\.org)"
+    r"/[^\s)\"'<>\]}]+)"
 )
 CITE = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 ENTRY = re.compile(r"(?m)^@(\w+)\{([^,\s]+),")
 LINK = re.compile(r"\[([^\[\]]+)\]\((https?://[^\s)]+)\)")
 YEAR = re.compile(r"\b(?:19|20)\d\d")
+NAMED = re.compile(r"[^,]+, (?:19|20)\d\d[a-z]?")
 LETTERS = str.maketrans({"ı": "i", "ł": "l", "ø": "o"})
 
 
@@ -85,6 +87,8 @@ def misnamed(bib: str, pages: dict[str, str]) -> list[str]:
     ]
     for name, page in pages.items():
         for words, url in LINK.findall(page):
+            if NAMED.fullmatch(words) and not works(url):
+                lines.append(f"{name}: {words!r} links to a place that this tool does not know")
             keys = [by_work[work] for work in works(url) if work in by_work]
             if not keys or not YEAR.search(words):
                 continue

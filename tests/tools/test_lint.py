@@ -163,6 +163,7 @@ def test_bibliography_agrees():
         ("[Sønderby et al., 2018](https://arxiv.org/abs/1801.04406)", "names other authors"),
         ("[Sønderby, 2018](https://arxiv.org/abs/1801.04406)", "names other authors"),
         ("[Xu and Zhu, 2018](https://arxiv.org/abs/1801.04406)", "names other authors"),
+        ("[Xu and Zhu, 2018](https://example.org/paper)", "a place that this tool does not know"),
         (
             "[Sønderby and Xu, 2019](https://arxiv.org/abs/1801.04406)",
             "has another year than a2018",
