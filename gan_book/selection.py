@@ -43,12 +43,13 @@ import torch
 from torch import Tensor
 
 from . import checkpoints as files
+from .data.batches import to_float
 from .data.imageset import ImageSet, Split
 from .errors import need
 from .features import DEFAULT, Extractor, extractor
 from .journal import StopTraining
 from .memorization import nearest_features
-from .metrics import kernel_distance, paired_kernel_difference
+from .metrics import density_coverage, kernel_distance, paired_kernel_difference
 from .model import samples
 from .training import TrainingState
 
@@ -71,7 +72,9 @@ class BestCheckpoint:
 
     Attributes:
         facts: what ``best.json`` holds: step, images, kid, kid_se of the best; the history of all
-            evaluations; counts, seed and the extractor's facts; stopped (a sentence, or None).
+            evaluations, for the eye also with coverage and D's mean logit of validation pictures
+            (where it leaves that of training pictures, D learns by heart); counts, seed and the
+            extractor's facts; stopped (a sentence, or None).
         weights: the best generator's tensors by name, on the CPU; empty before there is one.
 
     In a run folder it writes ``best/generator.safetensors`` and ``best.json``. Training is the same
@@ -184,6 +187,8 @@ class BestCheckpoint:
             "images": state.images,
             "kid": distance.value,
             "kid_se": distance.standard_error,
+            "coverage": density_coverage(validation[0], drawn).coverage,
+            "held_out_logit": self._judged(state),
             "difference": None,  # to the best before
             "difference_se": None,
             "membership": share,
@@ -226,6 +231,16 @@ class BestCheckpoint:
             about["recipe"] = state.recipe.to_dict()
             files.save_tensors(self.folder / "best" / "generator.safetensors", self.weights, about)
         files.write_json(self.folder / "best.json", self.facts)
+
+    def _judged(self, state: TrainingState) -> float:
+        """D's mean logit of at most 400 validation pictures, without augmentation."""
+        some, labels = self.split.validation[:400], self.images.labels
+        x = to_float(self.images.images[some].to(state.processes.device))  # (V, C, H, W)
+        y = labels[some].to(x.device) if state.recipe.num_classes and labels is not None else None
+        state.discriminator.eval()  # held-out pictures must not enter running statistics
+        logits = state.discriminator(x, y)  # (V,)
+        state.discriminator.train()
+        return float(logits.mean())
 
     def _open(self, state: TrainingState) -> Extractor:
         """The extractor, on the run's device."""

@@ -5,6 +5,7 @@ The extractor here is a stand-in: a seeded random projection of the pixels.
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch.nn import functional
 import gan_book as gb
 from gan_book import checkpoints as files
 from gan_book import selection
+from gan_book.data.batches import to_float
 from gan_book.data.imageset import ImageSet
 from gan_book.data.toys import ring
 from gan_book.errors import GanBookError
@@ -76,11 +78,28 @@ def test_the_lowest_distance_wins_and_is_that_moments_generator(tmp_path):
     assert torch.equal(gb.load_run(run.folder).best.sample(9), then.sample(9))
     assert not torch.equal(run.sample(9), then.sample(9))
     assert facts["extractor"] == Projection().facts()
+    assert all(0 <= entry["coverage"] <= 1 for entry in history)
     split = IMAGES.split()
     assert (facts["validation"], facts["train"]) == (len(split.validation), len(split.train))
     real = Projection()(IMAGES.images[split.validation])
     drawn = Projection()(then.sample(400, seed=1))
     assert kernel_distance(real, drawn).value == pytest.approx(best["kid"], abs=1e-12)
+
+
+def test_what_d_says_of_held_out_pictures_is_written_down(tmp_path):
+    said = {}
+
+    def listen(state, logs):
+        net = copy.deepcopy(state.discriminator).eval()
+        x = to_float(IMAGES.images[IMAGES.split().validation])
+        with torch.no_grad():
+            said[state.step] = float(net(x).mean())
+
+    recipe = tiny(sample_every=40, discriminator={"model": "dcgan", "width": 4, "batch_norm": True})
+    run = train(tmp_path / "run", 10, recipe=recipe, select=True, callbacks=[listen])
+    for entry in told(run.folder)["history"]:
+        assert entry["held_out_logit"] == pytest.approx(said[entry["step"]], abs=1e-6)
+    assert len(told(run.folder)["history"]) == 2
 
 
 @pytest.mark.parametrize("change", [{}, ADAPTIVE], ids=["plain", "adaptive"])
