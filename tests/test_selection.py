@@ -87,16 +87,17 @@ def test_the_lowest_distance_wins_and_is_that_moments_generator(tmp_path):
 
 
 def test_what_d_says_of_held_out_pictures_is_written_down(tmp_path):
-    said = {}
+    images, said = pictures(120, size=16), {}
 
     def listen(state, logs):
         net = copy.deepcopy(state.discriminator).eval()
-        x = to_float(IMAGES.images[IMAGES.split().validation])
+        x = to_float(images.images[images.split().validation])
         with torch.no_grad():
             said[state.step] = float(net(x).mean())
 
-    recipe = tiny(sample_every=40, discriminator={"model": "dcgan", "width": 4, "batch_norm": True})
-    run = train(tmp_path / "run", 10, recipe=recipe, select=True, callbacks=[listen])
+    d = {"model": "dcgan", "width": 4, "batch_norm": True}
+    recipe = tiny(size=[16, 16], sample_every=40, discriminator=d)
+    run = train(tmp_path / "run", 10, images, recipe=recipe, select=True, callbacks=[listen])
     for entry in told(run.folder)["history"]:
         assert entry["held_out_logit"] == pytest.approx(said[entry["step"]], abs=1e-6)
     assert len(told(run.folder)["history"]) == 2
