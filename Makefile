@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 UNIT := tests --ignore=tests/book --ignore=tests/claims
 
 .PHONY: help setup book wheel check test lint types unit notebooks claims built-book pages \
-        portable test-portable oldest zip student exercises stamp cover clean
+        portable test-portable oldest zip pdf student exercises stamp cover clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -102,6 +102,10 @@ oldest: ## the unit tests with the oldest torch we support
 # The offline edition: the book, its notebooks and the package in one file that opens from disk.
 zip: book ## the offline edition, _build/gan-book-offline.zip
 	$(PY) $(T)/make_zip.py
+
+# The book on paper: cover, contents with page numbers, links and bookmarks (needs Chromium).
+pdf: book ## the book as one PDF, _build/gan-book.pdf
+	$(PY) $(T)/make_pdf.py
 
 # For teachers: the notebooks without solutions.
 student: setup ## the notebooks without solutions, _build/student

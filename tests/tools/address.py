@@ -64,6 +64,12 @@ def slug(root: Path = ROOT) -> str:
     return repository(root).removeprefix("https://github.com/")
 
 
+def site(root: Path = ROOT) -> str:
+    """Return the address at which the repository's pages show the book, with a slash at its end."""
+    owner, name = slug(root).split("/")
+    return f"https://{owner.lower()}.github.io/{name}/"
+
+
 def colab(notebook: str, root: Path = ROOT) -> str:
     """Return the address that opens a notebook of the book in Colab."""
     base = "https://colab.research.google.com/github"
