@@ -169,10 +169,10 @@ def detail(made: Tensor) -> float:
 
 def measured(made: Tensor) -> Record:
     """Everything that is measured of a finished model's pictures, against the reference."""
-    n = len(made)
+    n, size = len(made), made.shape[-1]
     found: Record = {}
-    for name, net in extractors().items():
-        real, z = features_of("reference", REFERENCE, name), net(made)
+    for name, net in extractors(size).items():
+        real, z = features_of("reference", REFERENCE, name, size), net(made)
         kid = kernel_distance(z, real)
         near, dense = precision_recall(real[:n], z), density_coverage(real[:n], z)
         found[name] = {
@@ -184,8 +184,8 @@ def measured(made: Tensor) -> Record:
             "density": dense.density,
             "coverage": dense.coverage,
         }
-    everything = load_images("atelier", size=SIZE, n=96, seed=1)  # for its names only
-    modes = read_modes(extractors()["trained"], made, everything, equal=True)
+    everything = load_images("atelier", size=size, n=96, seed=1)  # for its names only
+    modes = read_modes(extractors(size)["trained"], made, everything, equal=True)
     if modes is None:
         found["kinds"] = {"captured": 0, "readable": 0.0}
     else:
@@ -198,13 +198,14 @@ def measured(made: Tensor) -> Record:
             "divergence_floor": cover.floor,
             "styles": [modes.styles[name] for name in STYLES],
         }
-    found["detail"] = detail(made) / detail(pictures("reference", REFERENCE))
+    found["detail"] = detail(made) / detail(pictures("reference", REFERENCE, size))
     return {**found, "n": n}
 
 
 def copied(made: Tensor, train: Tensor) -> Record:
     """Do generated pictures lie nearer to training pictures than to as many held-out ones?"""
-    train, unseen = train[:VALIDATION], pictures("validation", VALIDATION)[: len(train)]
+    train = train[:VALIDATION]
+    unseen = pictures("validation", VALIDATION, made.shape[-1])[: len(train)]
     rng = torch.Generator().manual_seed(0)
     report = memorization(made, train, unseen, generator=rng)
     return {
