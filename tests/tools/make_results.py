@@ -217,6 +217,29 @@ GRIDS = {
             "strangers, control": "runs/logit_control/auc",
         },
     ),
+    "peers": Grid(
+        "Ours against what people install instead: Atelier-32, equal processor seconds.",
+        "peers.py",
+        {
+            **KID,
+            "KID without averaging": "without_average/trained/kid",
+            "precision": "measured/trained/precision",
+            "recall": "measured/trained/recall",
+            "coverage": "measured/trained/coverage",
+            "images a second": "images_per_second",
+            "parameters": "parameters/total",
+        },
+    ),
+    "challenge": Grid(
+        "The best KID within a hundred processor seconds, or within a number of images.",
+        "challenge.py",
+        {
+            **KID,
+            "images": "images",
+            "processor seconds": "training_seconds",
+            "parameters": "parameters",
+        },
+    ),
     "shipping": Grid(
         "How long does a picture take in another engine? Batch of 16, one thread.",
         "shipping.py",
