@@ -222,23 +222,14 @@ GRIDS = {
         "peers.py",
         {
             **KID,
-            "KID without averaging": "without_average/trained/kid",
-            "precision": "measured/trained/precision",
-            "recall": "measured/trained/recall",
-            "coverage": "measured/trained/coverage",
-            "images a second": "images_per_second",
-            "parameters": "parameters/total",
+            **{k: f"measured/trained/{k}" for k in ("precision", "recall", "coverage")},
+            **{"images a second": "images_per_second", "parameters": "parameters/total"},
         },
     ),
     "challenge": Grid(
         "The best KID within a hundred processor seconds, or within a number of images.",
         "challenge.py",
-        {
-            **KID,
-            "images": "images",
-            "processor seconds": "training_seconds",
-            "parameters": "parameters",
-        },
+        {**KID, "images": "images", "processor seconds": "training_seconds"},
     ),
     "shipping": Grid(
         "How long does a picture take in another engine? Batch of 16, one thread.",
