@@ -27,6 +27,25 @@ MYST = re.compile(
     r"(?m)^\s*(?:`{3,}|:{3,}|~{3,})\s*\{[\w:-]+\}|(?<![\w`])\{[a-z][\w:-]*\}`[^`]+`|^\([\w-]+\)=\s*$|^%\s"
 )
 EXERCISE = re.compile(r"(?m)^### Exercise (\d+(?:\.\d+)+)")
+HEAD = re.compile(r"(?m)^### Exercise (.+)\n+(.*)")
+KIND = re.compile(r"\*(?:By hand|To (?:predict|code|explore))\b")
+# What is no prose: code, comments, mathematics, and where a link leads.
+OTHER = re.compile(
+    r"(?ms)^```.*?^```|`[^`\n]*`|<!--.*?-->|<pre.*?</pre>|\$\$.*?\$\$|\$[^$\n]+\$|(?<=\])\([^()\s]*\)"
+)
+VOICE = {
+    "American spelling": re.compile(
+        r"\b(?:(?:to|up|down|in|out|back|for)wards|for ever|whilst|amongst|learnt|grey\w*|licences?"
+        r"|(?:colo|behavio|neighbo|favo|hono)ur\w*|centre[sd]?|(?:model|label|cancel|travel)l(?:ed|ing)"
+        r"|(?:real|organ|normal|optim|general|initial|minim|maxim|memor|recogn)is(?:e[sd]?|ing|ation))\b",
+        re.IGNORECASE,
+    ),
+    "twice the same word": re.compile(r"\b([a-z]+) \1\b", re.IGNORECASE),
+    "write a size as 32 × 32": re.compile(r"\b\d+ ?x ?\d+\b"),
+    "write 5 %": re.compile(r"\d(?:%|(?: per cent| percent)\b)"),
+    "a proof ends with $\\square$": re.compile("[∎□]|Q\\.E\\.D"),
+    "link a chapter by its title": re.compile(r"\[(?:chapter )?\d+\.\d+\](?=\([a-z-]+\.)"),
+}
 DETAILS = re.compile(r"<details>.*?<summary>(.*?)</summary>.*?</details>", re.DOTALL)
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 REMOTE = re.compile(
@@ -74,6 +93,15 @@ def prose(every: list[dict[str, Any]]) -> list[str]:
     return [re.sub(r"(?ms)^```[\w ]*\n.*?^```|``.*?``|`[^`\n]*`", "", text) for text in texts]
 
 
+def voice(text: str) -> Iterator[str]:
+    """Yield what is not the book's way of writing: spelling, sizes, shares, names of chapters."""
+    for rule, pattern in VOICE.items():
+        # The link's target tells a chapter from a claim, so only that rule may see it.
+        plain = text if "link" in rule else OTHER.sub(" … ", text)
+        for found in pattern.finditer(plain):
+            yield f"{rule}: {found[0]!r}"
+
+
 def first_cell(every: list[dict[str, Any]]) -> Iterator[str]:
     """Check the install cell."""
     code_cells = [cell for cell in every if cell["cell_type"] == "code"]
@@ -84,8 +112,10 @@ def first_cell(every: list[dict[str, Any]]) -> Iterator[str]:
 def markdown(every: list[dict[str, Any]]) -> Iterator[str]:
     """Check that every reader's program renders the text."""
     for cell in every:
+        yield from (line for alt in alt_texts(cell) for line in voice(alt))
         if cell["cell_type"] != "markdown":
             continue
+        yield from voice(cell["source"])
         # Fences with a language are code; those with {name} are directives.
         text = re.sub(r"(?ms)^```[\w ]*\n.*?^```$", "", cell["source"])
         found = MYST.search(text)
@@ -111,6 +141,9 @@ def exercises(every: list[dict[str, Any]]) -> Iterator[str]:
         yield f"{len(names)} exercises (### Exercise 2.4.1); at least {EXERCISES}"
     if len(set(names)) != len(names):
         yield "two exercises have the same number"
+    for head, first in HEAD.findall(text):
+        if not re.fullmatch(r"[\d.]+", head) or not KIND.match(first):
+            yield f"exercise {head}: its heading is the number alone, its first word the kind"
     solved = " ".join(DETAILS.findall(text))
     solved += " ".join(
         cell["source"].splitlines()[0]
@@ -169,6 +202,12 @@ def alt_texts(cell: dict[str, Any]) -> list[str]:
     return [image["alt"]] if image.get("alt") else []
 
 
+def pages() -> list[Path]:
+    """Return the book's pages that are written by hand."""
+    made = {"api", "claims", "exercises", "results"}
+    return [path for path in sorted(notebooks.BOOK.glob("*.md")) if path.stem not in made]
+
+
 def across(paths: list[Path]) -> list[str]:
     """Return what is wrong with the notebooks together: their average size, equal alt texts."""
     lines = []
@@ -193,6 +232,10 @@ def main(arguments: list[str] | None = None) -> int:
     named = [Path(name) for name in (sys.argv[1:] if arguments is None else arguments)]
     paths = named or notebooks.notebook_files()
     lines = [line for path in paths for line in problems(path)] + across(paths)
+    if not named:
+        lines += [
+            f"{path.name}: {line}" for path in pages() for line in voice(path.read_text("utf-8"))
+        ]
     for line in lines:
         print(line)
     return 1 if lines else 0

@@ -32,7 +32,7 @@ def good():
         cell("markdown", "```python\nx = {1: 2}\n```\n\n![A dune under a sun](_assets/dune.png)"),
     ]
     for i in range(1, 5):
-        cells.append(cell("markdown", f"### Exercise 4.1.{i}\n\nWhy?"))
+        cells.append(cell("markdown", f"### Exercise 4.1.{i}\n\n*By hand.* Why?"))
     for i in range(1, 4):
         text = f"<details>\n<summary>Solution of 4.1.{i}</summary>\n\nSo.\n\n</details>"
         cells.append(cell("markdown", text))
@@ -97,6 +97,13 @@ BREAKS = {
     ),
     "exercises": (lambda n: n["cells"].pop(4), "3 exercises"),
     "no solution": (lambda n: n["cells"].pop(), "exercise 4.1.4 has no solution"),
+    "no kind": (edit(at=4, source="### Exercise 4.1.1\n\nWhy?"), "its first word the kind"),
+    "subtitle": (edit(at=4, source="### Exercise 4.1.1: a\n\n*By hand.* Why?"), "number alone"),
+    "voice": (edit(at=3, source="It moves towards the mean."), "American spelling: 'towards'"),
+    "voice of an alt": (
+        edit(at=2, metadata={"mystnb": {"image": {"alt": "A grey picture"}}}),
+        "American spelling: 'grey'",
+    ),
     "unfolded": (edit(at=-1, metadata={}), "tag it hide-cell"),
     "large": (
         lambda n: n["cells"].append(cell("markdown", "x" * 1_100_000)),
@@ -112,6 +119,40 @@ def test_each_broken_rule_is_found(tmp_path, name):
     change(notebook)
     lines = check(tmp_path, notebook)
     assert any(said in line for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("The colours of neighbours.", ["'colours'", "'neighbours'"]),
+        ("a licence, modelled and normalised", ["'licence'", "'modelled'", "'normalised'"]),
+        ("It is is so.", ["twice the same word: 'is is'"]),
+        ("16x16 and 4 x 4 pixels", ["'16x16'", "'4 x 4'"]),
+        ("5% or 5 percent", ["'5%'", "'5 percent'"]),
+        ("So it is. ∎", ["'∎'"]),
+        ("see [2.4](adversarial-game.ipynb)", ["by its title: '[2.4]'"]),
+    ],
+)
+def test_another_voice_is_heard(text, said):
+    lines = list(lint_notebooks.voice(text))
+    assert len(lines) == len(said)
+    assert all(any(part in line for line in lines) for part in said), lines
+
+
+def test_the_voice_is_heard_in_prose_only():
+    for text in (
+        "5 % of 16 × 16, toward the neighbor's color; analyses of paradise, had it had $a$ that",
+        "`image.licence` and ```towards```, $16x16$, [2.4-01](adversarial-game.ipynb)",
+        "```\npad 3x3 grey\n```\n[a colored link](https://x.org/colour/16x16%20)",
+    ):
+        assert list(lint_notebooks.voice(text)) == []
+
+
+def test_the_pages_have_the_voice():
+    lines = [
+        line for p in lint_notebooks.pages() for line in lint_notebooks.voice(p.read_text("utf-8"))
+    ]
+    assert lines == []
 
 
 def test_equal_alt_texts_and_the_average_are_found(tmp_path):
