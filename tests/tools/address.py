@@ -42,6 +42,7 @@ PLACES = (
     Place("*.md", re.compile(r"github\.com/([^/\s]+/[^/\s]+)/actions"), False),
     Place("*.md", re.compile(r"github\.com/([^/\s]+/[^/\s]+)/issues"), False),
     Place("CITATION.cff", re.compile(r"repository-code: \"?https://github\.com/([^\s\"]+)"), True),
+    Place("book/citing.md", re.compile(r"\{https://github\.com/([^}\s]+)\}"), True),
     Place("environment.yml", re.compile(r"git\+https://github\.com/([^\s\"'@]+)"), False),
 )
 

@@ -32,6 +32,7 @@ def copy(tmp_path):
     for name in ("pyproject.toml", "_config.yml", "README.md", "CITATION.cff", "environment.yml"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "book").mkdir()
+    shutil.copy(ROOT / "book" / "citing.md", tmp_path / "book")
     cell = install_cell.install_cell("about 60 s").replace('"', '\\"').replace("\n", "\\n")
     text = '{"cells": [{"cell_type": "code", "source": "' + cell + '"}]}'
     (tmp_path / "book" / "one.ipynb").write_text(text, encoding="utf-8")
@@ -48,7 +49,7 @@ def test_a_new_address_is_noticed_and_carried_everywhere(copy):
     address.repository.cache_clear()
 
     lines = address.problems(copy)
-    for name in ("_config.yml", "README.md", "CITATION.cff", "book/one.ipynb"):
+    for name in ("_config.yml", "README.md", "CITATION.cff", "book/citing.md", "book/one.ipynb"):
         assert any(line.startswith(name) for line in lines), (name, lines)
     changed = address.write(copy)
     assert "book/one.ipynb" in changed
