@@ -35,7 +35,8 @@ OTHER = re.compile(
 )
 VOICE = {
     "American spelling": re.compile(
-        r"\b(?:(?:to|up|down|in|out|back|for)wards|for ever|whilst|amongst|learnt|grey\w*|licences?"
+        r"\b(?:(?:to|up|down|in|out|back|for|after)wards|for ever|whilst|amongst"
+        r"|learnt|grey\w*|licences?"
         r"|(?:colo|behavio|neighbo|favo|hono)ur\w*|centre[sd]?|(?:model|label|cancel|travel)l(?:ed|ing)"
         r"|(?:real|organ|normal|optim|general|initial|minim|maxim|memor|recogn)is(?:e[sd]?|ing|ation))\b",
         re.IGNORECASE,

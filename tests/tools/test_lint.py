@@ -129,7 +129,7 @@ def test_each_broken_rule_is_found(tmp_path, name):
         ("It is is so.", ["twice the same word: 'is is'"]),
         ("16x16 and 4 x 4 pixels", ["'16x16'", "'4 x 4'"]),
         ("5% or 5 percent", ["'5%'", "'5 percent'"]),
-        ("So it is. ∎", ["'∎'"]),
+        ("And afterwards. ∎", ["'afterwards'", "'∎'"]),
         ("see [2.4](adversarial-game.ipynb)", ["by its title: '[2.4]'"]),
     ],
 )
