@@ -231,6 +231,19 @@ GRIDS = {
         "challenge.py",
         {**KID, "images": "images", "processor seconds": "training_seconds"},
     ),
+    "outlook": Grid(
+        "One-step students of a diffusion model, with and without an adversarial loss, equal time.",
+        "outlook.py",
+        {
+            "near a spot": "share",
+            "between spots": "between",
+            "width": "width",
+            "JSD from the data": "jsd",
+            "from the teacher's end": "from_teacher",
+            "steepest slope": "slope",
+            "steps": "steps",
+        },
+    ),
     "shipping": Grid(
         "How long does a picture take in another engine? Batch of 16, one thread.",
         "shipping.py",
