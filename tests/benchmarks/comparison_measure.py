@@ -83,25 +83,29 @@ class RandomConvolutions:
 
     Three layers of random convolutions, from the second on at half the resolution; means and
     deviations of all their channels and a 2 x 2 thumbnail of the last; 64 principal components of
-    these over 3,000 real pictures, whitened and softly bounded like those of gan-book-1.
+    these over 3,000 real pictures, whitened and softly bounded like those of gan-book-1. The real
+    ones are the Atelier's; of another set, named ``of``, they come from ``real()``, in color.
     """
 
     dim = 64
     channels = (3, 32, 64, 64)
 
-    def __init__(self, size: int = SIZE) -> None:
-        self.id, self.size = f"random-convolutions-{size}", size
+    def __init__(
+        self, size: int = SIZE, of: str = "", real: Callable[[], Tensor] | None = None
+    ) -> None:
+        self.id, self.size = f"random-convolutions-{size}{of and '-' + of}", size
+        self.real = real or (lambda: pictures("whitening", 3_000, size))
         rng = torch.Generator().manual_seed(16)
         self.weights = []
         for cin, cout in zip(self.channels, self.channels[1:], strict=False):
             weight = torch.randn(cout, cin, 3, 3, generator=rng) * (2 / (9 * cin)) ** 0.5
             self.weights.append((weight, torch.randn(cout, generator=rng) / 2))
         self.mean, self.axes = torch.zeros(()), torch.eye(1)
-        found = kept(f"whitening{tag(size)}", self._whitening)
+        found = kept(f"whitening{tag(size)}{of and '-' + of}", self._whitening)
         self.mean, self.axes = found["mean"], found["axes"]
 
     def _whitening(self) -> dict[str, Tensor]:
-        s = self._statistics(pictures("whitening", 3_000, self.size)).double()  # (3000, D)
+        s = self._statistics(self.real()).double()  # (3000, D)
         mean = s.mean(0)
         _, values, axes = torch.linalg.svd(s - mean, full_matrices=False)
         scaled = axes[: self.dim].T / values[: self.dim] * (len(s) - 1) ** 0.5  # (D, 64)
