@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 UNIT := tests --ignore=tests/book --ignore=tests/claims
 
 .PHONY: help setup book wheel check test lint types unit notebooks claims built-book pages \
-        portable test-portable oldest zip pdf student exercises stamp cover clean
+        portable test-portable oldest zip pdf site links colab system ci student exercises stamp cover clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -106,6 +106,26 @@ zip: book ## the offline edition, _build/gan-book-offline.zip
 # The book on paper: cover, contents with page numbers, links and bookmarks (needs Chromium).
 pdf: book ## the book as one PDF, _build/gan-book.pdf
 	$(PY) $(T)/make_pdf.py
+
+# What is published: the pages, with the PDF and the offline edition beside them.
+site: zip pdf ## all that is published, _build/site
+	rm -rf _build/site && cp -R _build/html _build/site
+	cp _build/gan-book.pdf _build/gan-book-offline.zip _build/site/
+
+# Every address outside of the book is asked whether it is still there (with the network).
+links: setup ## which links to other sites no longer lead anywhere
+	$(PY) $(T)/check_links.py
+
+# The notebooks as Colab runs them: inside its image, with its Python and its torch.
+colab: ## the notebooks with the Python that is here, as in Colab's image
+	$(PYTHON) $(T)/colab.py --jobs $(JOBS)
+
+# What continuous integration runs: all of it on a bare machine, the tests without a network.
+system: ## browser, fonts, npm from the system's packages
+	.ci/system
+
+ci: ## set-up, book and all tests, as on a bare machine
+	.ci/run
 
 # For teachers: the notebooks without solutions.
 student: setup ## the notebooks without solutions, _build/student

@@ -39,7 +39,9 @@ def changed() -> list[Path]:
         out = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
         return out.stdout.split("\0") if out.returncode == 0 else []
 
-    base = git("merge-base", "HEAD", "main") or ["HEAD"]
+    # A fresh clone of a branch knows the main one under the name of its origin only.
+    mains = [git("merge-base", "HEAD", name) for name in ("main", "origin/main")]
+    base = next((found for found in mains if found), ["HEAD"])
     names = git("diff", "--name-only", "-z", base[0].strip(), "--", "book/*.ipynb")
     names += git("ls-files", "--others", "--exclude-standard", "-z", "--", "book/*.ipynb")
     return sorted({ROOT / name for name in names if name and (ROOT / name).exists()})

@@ -182,11 +182,14 @@ def test_makefile_ignores_no_failure():
 
 
 def test_ci_run_hides_no_status():
-    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert "set -euo pipefail" in text
-    assert "|| true" not in text
-    done = subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], capture_output=True)
-    assert done.returncode == 0, done.stderr
+    for name in ("run", "system"):
+        path = ROOT / ".ci" / name
+        text = path.read_text(encoding="utf-8")
+        assert "set -euo pipefail" in text
+        assert "|| true" not in text
+        assert os.access(path, os.X_OK)
+        done = subprocess.run(["bash", "-n", str(path)], capture_output=True)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -194,7 +197,7 @@ def test_ci_run_hides_no_status():
 )
 def test_ci_run_ends_with_the_status_of_what_failed(tmp_path, target, status):
     """The real script with a stand-in for make, which fails at one target."""
-    for name in (".ci/run", "tests/tools/offline.py"):
+    for name in (".ci/run", ".ci/system", "tests/tools/offline.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
