@@ -24,7 +24,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -50,6 +49,8 @@ from tests.benchmarks.comparison_measure import (
 )
 from tests.benchmarks.comparison_runs import median
 from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
+from tests.benchmarks.ladder_runs import clock_of
+from tests.benchmarks.peers_gpu import TRAINERS
 from tests.benchmarks.peers_rows import (
     LOOKS,
     PARTS,
@@ -61,7 +62,7 @@ from tests.benchmarks.peers_rows import (
     Options,
     Row,
 )
-from tests.benchmarks.peers_trainers import TRAINERS, Trainer
+from tests.benchmarks.peers_trainers import Trainer
 
 FINAL, LOOK = 1_000, 250  # pictures of the last measurement, and of a look
 UNIT = "dcgan"  # its step is the unit in which others are timed
@@ -69,9 +70,11 @@ ROUNDS, PATIENCE = 20, 12.0  # rounds of timing, fewer where they would take mor
 
 
 def start(row: Row, options: Options, data: ImageSet, seed: int, steps: int) -> Trainer:
-    """Step 0 of a row with one of its settings."""
+    """Step 0 of a row with one of its settings; pictures larger than 32 x 32 want a GPU."""
+    device = torch.device("cpu" if data.images.shape[-1] == 32 else "cuda")
+    need(device.type == "cpu" or torch.cuda.is_available(), "this size needs a GPU.")
     with torch.random.fork_rng(devices=[]):
-        return TRAINERS[row.trainer](data, seed, steps, {**row.options, **options})
+        return TRAINERS[row.trainer](data, seed, steps, {**row.options, **options}, device)
 
 
 class Peers:
@@ -138,14 +141,15 @@ class Peers:
         data, spent, ended, done = self.data(seed), 0.0, "", 0
         torch.manual_seed(seed)  # peers draw from the global generator
         trainer = start(self.rows[name], options, data, seed, steps)
+        clock = clock_of(trainer.device)
         curve: list[Record] = []
         last: Record = {}
         for part in range(1, PARTS + 1):
-            begin = time.process_time()
+            begin = clock()
             while done < steps * part // PARTS:
                 trainer.step()
                 done += 1
-            spent += time.process_time() - begin
+            spent += clock() - begin
             if not all_finite(trainer.generator, trainer.discriminator, trainer.average):
                 ended = f"the weights are not finite after step {done}."
                 break
@@ -228,14 +232,15 @@ def first_at(curve: list[Record], line: float, extractor: str) -> float | None:
 
 
 def _seconds(trainer: Trainer) -> float:
-    """Processor seconds of one step."""
-    begin = time.process_time()
+    """Seconds of one step: of the processor, or of the clock beside a GPU."""
+    clock = clock_of(trainer.device)
+    begin = clock()
     trainer.step()
-    return time.process_time() - begin
+    return clock() - begin
 
 
 def memory(size: int, name: str, which: int) -> int:
-    """Bytes that one step adds to the peak memory of a process of its own."""
+    """Bytes that one step adds to the peak memory of a process of its own, or takes on a GPU."""
     command = [sys.executable, __file__, "--size", str(size), "--memory", f"{name}:{which}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     need(done.returncode == 0, f"measuring memory failed: {done.stderr[-200:]}")
@@ -253,7 +258,9 @@ def tell_memory(size: int, what: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     trainer = start(grid.rows[name], options, data, 0, 8)
     trainer.step()
-    print(json.dumps(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)))
+    added = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    on_gpu = trainer.device.type == "cuda"
+    print(json.dumps(torch.cuda.max_memory_allocated() if on_gpu else added))
 
 
 def grid_name(size: int) -> str:
@@ -276,7 +283,8 @@ def main() -> None:
         tell_memory(arguments.size, arguments.memory)
         return
     grid = Peers(arguments.size, arguments.seconds)
-    run_grid(grid.grid, grid.cells(), arguments, show=show)
+    device = "cpu" if arguments.size == 32 else "cuda"
+    run_grid(grid.grid, grid.cells(), arguments, show=show, device=device)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ class Trainer:
     discriminator: nn.Module
     average: nn.Module  # of the generator's weights, in evaluation mode
     z_dim: int
+    device: torch.device = CPU
     images: int = 0  # real pictures that the discriminator has seen
 
     def step(self) -> None:
@@ -64,16 +65,20 @@ class Trainer:
     def sample(self, n: int, averaged: bool = True) -> Tensor:
         """Pictures uint8 (n, 3, H, W) of the averaged weights, or of those just trained."""
         net = self.average if averaged else copy.deepcopy(self.generator).eval()
-        return torch.cat([to_uint8(net(z).cpu()) for z in latents(n, self.z_dim, 0).split(250)])
+        z = latents(n, self.z_dim, 0)
+        return torch.cat([to_uint8(net(part.to(self.device)).cpu()) for part in z.split(250)])
 
 
 class Ours(Trainer):
     """A recipe of the package in the package's loop; its schedules end with the run."""
 
-    def __init__(self, data: ImageSet, seed: int, steps: int, options: Options) -> None:
+    def __init__(
+        self, data: ImageSet, seed: int, steps: int, options: Options, device: torch.device
+    ) -> None:
         made = recipe_for(data.images.shape[-1], steps, options)
-        batches = Batches(data, None, made.batch_size, seed=seed, device=CPU)
-        alone, precision = Processes(0, 1, CPU), made.precision
+        self.device = device
+        batches = Batches(data, None, made.batch_size, seed=seed, device=device)
+        alone, precision = Processes(0, 1, device), made.precision
         self.state: TrainingState = start_training(
             made, batches, alone, seed=seed, precision=precision
         )
@@ -115,7 +120,7 @@ class Peer(Trainer):
 
     def start(self, data: ImageSet, seed: int, batch: int, images_per_step: int) -> None:
         """Batches and average, once the networks stand."""
-        self.batches = Batches(data, None, batch, seed=seed, device=CPU)
+        self.batches = Batches(data, None, batch, seed=seed, device=self.device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.per_step = images_per_step
 
@@ -133,7 +138,9 @@ class Mimicry(Peer):
     files; so its ``train_step`` and its ``LRScheduler`` are called here in the order of that loop.
     """
 
-    def __init__(self, data: ImageSet, seed: int, steps: int, options: Options) -> None:
+    def __init__(
+        self, data: ImageSet, seed: int, steps: int, options: Options, device: torch.device
+    ) -> None:
         sngan, training = mimicry()
         torch.manual_seed(seed)
         self.generator = sngan.SNGANGenerator32(ngf=options["ngf"])
@@ -167,7 +174,9 @@ class Mimicry(Peer):
 class TorchGAN(Peer):
     """torchgan's DCGAN: its Trainer with the minimax losses, its ``train_iter`` for each batch."""
 
-    def __init__(self, data: ImageSet, seed: int, steps: int, options: Options) -> None:
+    def __init__(
+        self, data: ImageSet, seed: int, steps: int, options: Options, device: torch.device
+    ) -> None:
         need_package("torchgan")
         losses, models = (importlib.import_module(f"torchgan.{m}") for m in ("losses", "models"))
         trainer = importlib.import_module("torchgan.trainer")
@@ -220,7 +229,7 @@ def mimicry() -> tuple[Any, Any]:
     return tuple(importlib.import_module(f"torch_mimicry.{m}") for m in ("nets.sngan", "training"))  # type: ignore[return-value]
 
 
-TRAINERS: dict[str, Callable[[ImageSet, int, int, Options], Trainer]] = {
+TRAINERS: dict[str, Callable[[ImageSet, int, int, Options, torch.device], Trainer]] = {
     "ours": Ours,
     "mimicry": Mimicry,
     "torchgan": TorchGAN,
