@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
+import os
 import threading
 from collections.abc import Iterator
 
@@ -43,3 +45,13 @@ def browser():
         instance = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield instance
         instance.close()
+
+
+@pytest.fixture(scope="module")
+def facts():
+    """What the built book says about its models; without npm there are none."""
+    found = json.loads((BUILT / "_static" / "live" / "models.json").read_text(encoding="utf-8"))
+    if not found["models"] and os.environ.get("GAN_BOOK_REQUIRE_BROWSER") != "1":
+        pytest.skip(found["why"])
+    assert found["models"], found["why"]
+    return found

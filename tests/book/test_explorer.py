@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
-import os
 import time
 
 import pytest
@@ -35,16 +33,6 @@ SUM = """selector => {
     return data.reduce((sum, x) => (sum * 31 + x) >>> 0, 0);
 }"""
 LARGE, WALL = ".gb-ex-frame canvas", ".gb-ex-tile:last-child canvas"
-
-
-@pytest.fixture(scope="module")
-def facts():
-    """What the built book says about its models; without npm there are none."""
-    found = json.loads((BUILT / "_static" / "live" / "models.json").read_text(encoding="utf-8"))
-    if not found["models"] and os.environ.get("GAN_BOOK_REQUIRE_BROWSER") != "1":
-        pytest.skip(found["why"])
-    assert found["models"], found["why"]
-    return found
 
 
 @pytest.fixture
@@ -139,9 +127,40 @@ def test_the_first_picture_comes_soon_and_the_page_stays_light(browser, site, fa
         if waits[-1] <= 2:
             break
     assert min(waits) <= 2, waits
-    files = [BUILT / url.removeprefix(site).partition("?")[0] for url in sizes]
-    packed = sum(len(gzip.compress(file.read_bytes(), 6)) for file in files)
-    assert packed <= 6 * MEGABYTE, f"{packed / MEGABYTE:.1f} MB"
+    # What a reader has loaded who started the figure: page, runtime and one model, no other.
+    files = {BUILT / url.removeprefix(site).partition("?")[0] for url in sizes}
+    networks = {
+        BUILT / "_static" / "live" / "models" / file for file in files_of(facts["models"][0])
+    }
+    assert {file for file in files if file.suffix == ".onnx"} == networks
+    for about in facts["models"]:  # the same, had the reader begun with another one
+        own = {models / file for file in files_of(about)}
+        packed = sum(map(compressed, (files - networks) | own))
+        print(f"{about['name']:20} {packed / MEGABYTE:.2f} MB compressed")
+        assert packed <= 6 * MEGABYTE, f"{about['name']}: {packed / MEGABYTE:.1f} MB"
+
+
+def files_of(about):
+    """The names of a model's files."""
+    return [part["file"] for part in about["parts"].values()]
+
+
+def compressed(path):
+    """Bytes of a file as a server sends it that compresses with gzip at its usual level."""
+    return len(gzip.compress(path.read_bytes(), 6))
+
+
+def test_another_model_is_loaded_when_it_is_chosen_and_not_before(started, facts):
+    page, requests, _ = started
+
+    def loaded():
+        return {url.rpartition("/")[2] for url in requests if url.endswith(".onnx")}
+
+    first, *others = facts["models"]
+    assert loaded() == set(files_of(first))
+    changes(page, lambda: page.select_option("#ex-model", "landscapes-16"))
+    (chosen,) = [about for about in others if about["name"] == "landscapes-16"]
+    assert loaded() == {*files_of(first), *files_of(chosen)}
 
 
 def test_everything_moves_by_keyboard_with_the_network_cut(started, site):

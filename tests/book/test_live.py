@@ -1,14 +1,20 @@
-"""The laboratory and the phase portrait in a browser: they load, change, and answer everyone."""
+"""Laboratory, phase portrait and scrubber in a browser: they load, change, and answer everyone."""
 
 from __future__ import annotations
 
 import pytest
 
+import gan_book as gb
 from tests.book.browsing import AXE, violations, visit
 from tests.book.pages import BUILT
+from tests.tiny import pictures, tiny
 
 pytestmark = [pytest.mark.browser, pytest.mark.book]
-PAGES = {"live-laboratory": "#live-laboratory", "live-dirac": "#live-dirac"}
+PAGES = {
+    "live-laboratory": "#live-laboratory",
+    "live-dirac": "#live-dirac",
+    "live-training": "#live-training",
+}
 PIXELS = """selector => {
     const node = document.querySelector(selector + " canvas");
     const data = node.getContext("2d").getImageData(0, 0, node.width, node.height).data;
@@ -85,7 +91,7 @@ def test_every_control_has_a_name_and_fits_a_finger(browser, site, name):
     try:
         page.evaluate("document.querySelectorAll('details').forEach(node => node.open = true)")
         controls = page.locator(f"{PAGES[name]} :is(input, select, button, canvas):visible")
-        assert controls.count() > 12
+        assert controls.count() > 10
         for control in controls.all():
             named = control.evaluate(
                 "node => node.getAttribute('aria-label') || [...node.labels ?? []]"
@@ -148,6 +154,9 @@ def test_the_start_is_dragged_by_mouse(browser, site):
         handle, plane = page.locator("#dirac-start"), page.locator("#live-dirac canvas").first
         plane.scroll_into_view_if_needed()
         box, at = plane.bounding_box(), handle.bounding_box()
+        # the ring lies where the plane shows theta 1, psi 0, of 2.5 to each side
+        assert abs(at["x"] + 22 - (box["x"] + box["width"] * 0.7)) < 1.5
+        assert abs(at["y"] + 22 - (box["y"] + box["height"] / 2)) < 1.5
         before = page.evaluate(PIXELS, "#live-dirac")
         page.mouse.move(at["x"] + 22, at["y"] + 22)
         page.mouse.down()
@@ -237,6 +246,134 @@ def test_a_set_is_drawn_by_mouse_and_by_keyboard(browser, site):
         assert run.is_enabled()
         page.get_by_role("button", name="Erase the drawing").click()
         assert read(page, "#live-laboratory")["Places visited"] == "–"
+        assert messages == []
+    finally:
+        page.context.close()
+
+
+@pytest.mark.parametrize(("name", "control"), [("live-laboratory", "#lab-r2"),
+                                               ("live-dirac", "#dirac-noise"),
+                                               ("live-training", "#replay-run")])  # fmt: skip
+def test_on_a_phone_the_stage_stays_in_sight_of_every_control(browser, site, name, control):
+    """And what gets the focus is not hidden behind it (WCAG 2.4.11)."""
+    page, _, _ = visit(browser, f"{site}{name}.html", size="phone")
+    try:
+        page.emulate_media(reduced_motion="reduce")  # no smooth scrolling
+        page.evaluate("document.querySelectorAll('.gb-live details').forEach(d => d.open = true)")
+        stage = page.locator(f"{PAGES[name]} .gb-stage")
+        picture = page.locator(f"{PAGES[name]} .gb-stage canvas")
+        below = page.locator(f"{PAGES[name]} .gb-desk > :not(.gb-stage) :is(input, select)")
+        assert below.count() >= 1
+        page.locator(control).scroll_into_view_if_needed()
+        for where in ("down", "up"):
+            order = below.all() if where == "down" else list(reversed(below.all()))
+            for node in order:
+                node.focus()
+                edge = stage.bounding_box()
+                box, seen = node.bounding_box(), picture.bounding_box()
+                assert box["y"] >= edge["y"] + edge["height"] - 1, "behind the stage"
+                assert box["y"] + box["height"] <= 740
+                assert seen["y"] >= 40, "the picture is hidden by the page's bar"
+                assert seen["y"] + seen["height"] <= 740 - 200
+    finally:
+        page.context.close()
+
+
+def moment(page):
+    return page.locator("#replay-time").get_attribute("aria-valuetext")
+
+
+def test_a_training_is_wound_back_by_keyboard_alone(browser, site):
+    page, _, messages = visit(browser, f"{site}live-training.html")
+    try:
+        page.wait_for_load_state("networkidle")
+        assert moment(page) == "160,000 images"
+        first = page.evaluate(PIXELS, "#live-training")
+        page.locator("#replay-time").focus()
+        page.keyboard.press("Home")
+        assert moment(page) == "1,600 images"
+        assert "No pictures" in page.locator("#live-training .gb-words small").inner_text()
+        page.keyboard.press("PageUp")
+        page.wait_for_timeout(200)
+        early = page.evaluate(PIXELS, "#live-training")
+        assert early != first
+        said = page.locator("#live-training [role=status]").first
+        assert said.inner_text().startswith(f"At {moment(page)}: D's mean logit")
+        assert "KID" in said.inner_text()
+        before = moment(page)
+        page.get_by_role("button", name="A moment on").press("Enter")
+        assert moment(page) != before
+        page.get_by_role("button", name="A moment back").press("Enter")
+        assert moment(page) == before
+        page.select_option("#replay-run", label="1,000 pictures, without penalties")
+        page.wait_for_timeout(300)
+        assert moment(page) == before  # one moment, two runs
+        assert page.evaluate(PIXELS, "#live-training") != early
+        page.get_by_role("button", name="Play").press("Enter")
+        page.wait_for_timeout(1_000)
+        page.get_by_role("button", name="Pause").press("Enter")
+        assert moment(page) != before
+        assert messages == []
+    finally:
+        page.context.close()
+
+
+def test_a_training_is_wound_back_by_touch(browser, site):
+    page, _, messages = visit(browser, f"{site}live-training.html", size="phone")
+    try:
+        slider = page.locator("#replay-time")
+        slider.scroll_into_view_if_needed()
+        box = slider.bounding_box()
+        page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        assert 70_000 < int(moment(page).split()[0].replace(",", "")) < 90_000
+        page.get_by_role("button", name="Play").tap()
+        page.wait_for_timeout(1_000)
+        page.get_by_role("button", name="Pause").tap()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert messages == []
+    finally:
+        page.context.close()
+
+
+@pytest.mark.parametrize("kind", ["http", "file"])
+def test_a_run_of_ones_own_is_wound_back(browser, site, kind, tmp_path):
+    """The folder of a real training, opened from the disk; nothing is sent."""
+    run = gb.train(
+        tiny(sample_every=80, log_every=40), pictures(120), tmp_path / "mine", steps=30,
+        select=True, progress=False,
+    )  # fmt: skip
+    base = site if kind == "http" else BUILT.as_uri() + "/"
+    page, requests, messages = visit(browser, f"{base}live-training.html")
+    try:
+        page.wait_for_load_state("networkidle")
+        page.context.set_offline(True)
+        before = len(requests)
+        page.locator("#live-training summary").click()
+        answer = page.locator("#live-training .gb-replay-own [role=status]")
+        (tmp_path / "holiday").mkdir()
+        (tmp_path / "holiday" / "beach.txt").write_text("sun")
+        page.locator("#replay-files").set_input_files(tmp_path / "holiday")
+        page.wait_for_function("document.body.innerText.includes('there is no log.jsonl')")
+        page.locator("#replay-files").set_input_files(tmp_path / "mine")
+        page.wait_for_function("document.body.innerText.includes('Opened: your run mine')")
+        assert "6 records, 3 sample grids, 3 measurements" in answer.inner_text()
+        assert page.locator("#replay-run option:checked").inner_text() == "your run mine"
+        page.locator("#replay-time").focus()
+        page.keyboard.press("End")
+        assert moment(page) == "240 images"
+        loss = run.log[-1]["d_loss"]
+        assert (
+            f"D's loss {loss:.3g}"
+            in page.locator("#live-training [role=status]").first.inner_text()
+        )
+        page.wait_for_timeout(300)
+        late = page.evaluate(PIXELS, "#live-training")
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(300)
+        assert page.evaluate(PIXELS, "#live-training") != late
+        asked = [url for url in requests[before:] if not url.startswith(("blob:", "data:"))]
+        assert asked == []
         assert messages == []
     finally:
         page.context.close()

@@ -19,10 +19,10 @@ from tests.conftest import chromium  # noqa: E402
 FOLDER = ROOT / "book" / "_assets" / "live"
 # Name of the picture: page, what is photographed, and a script that first brings it into its state.
 STILLS = {
-    "dirac": ("live-dirac", "#live-dirac .gb-dirac", ""),
+    "dirac": ("live-dirac", "#live-dirac .gb-desk", ""),
     "laboratory": (
         "live-laboratory",
-        "#live-laboratory .gb-lab",
+        "#live-laboratory .gb-desk",
         """() => {
             const button = name => [...document.querySelectorAll("#live-laboratory button")]
                 .find(node => node.textContent === name);
@@ -32,7 +32,10 @@ STILLS = {
             for (let i = 0; i < 300; i += 1) button("One step").click();
         }""",
     ),
+    "training": ("live-training", "#live-training .gb-desk", ""),
 }
+# What a still picture cannot offer.
+HIDDEN = ".gb-live :is(.gb-buttons, .gb-controls, details, .gb-field) { display: none; }"
 
 
 def main(names: list[str]) -> int:
@@ -53,11 +56,12 @@ def main(names: list[str]) -> int:
             page.wait_for_selector(".gb-live[data-ready]")
             if script:
                 page.evaluate(script)
-            page.add_style_tag(content=".gb-live .gb-buttons { display: none; }")
+            page.wait_for_load_state("networkidle")
+            page.add_style_tag(content=HIDDEN)
             page.evaluate("document.activeElement.blur()")
             page.wait_for_timeout(200)
             shot = Image.open(io.BytesIO(page.locator(what).screenshot())).convert("RGB")
-            few = shot.quantize(128, dither=Image.Dither.NONE)
+            few = shot.quantize(256, dither=Image.Dither.NONE)
             few.save(FOLDER / f"{name}.png", optimize=True)
             size = (FOLDER / f"{name}.png").stat().st_size
             print(f"{name}.png: {shot.width} x {shot.height}, {size / 1000:.0f} KB")

@@ -8,7 +8,7 @@ import {
   slider, tick,
 } from "./shared.js";
 
-const SIZE = 460;
+const SIZE = 520;
 const EXTENT = 2.5;
 const DRAWN = plane(SIZE, EXTENT);
 const RULES = [
@@ -288,31 +288,34 @@ function start(place) {
     ["Rounds played", readout.rounds], ["Distance at the end", readout.distance],
   ];
   place.append(
-    element("div", { className: "gb-dirac" },
-      element("div", { className: "gb-dirac-plane" },
+    element("div", { className: "gb-desk" },
+      element("div", { className: "gb-stage" },
         element("div", { className: "gb-dirac-square" }, phase.node, handle),
-        element("div", { className: "gb-buttons" }, playing, again),
+        element("div", { className: "gb-buttons gb-wide" }, playing, again),
+      ),
+      element("div", { className: "gb-words" },
+        said,
         element("small", { id: "dirac-start-help" },
           "Drag the ring, click or tap a place, or focus the ring and use the arrow keys (with "
           + "Shift: larger steps). Cross: the goal. Blue circle: the end."),
       ),
-      element("div", { className: "gb-dirac-side" },
-        circle.node, said,
+      element("div", { className: "gb-controls" },
+        labelled("Loss", loss),
+        rule,
+        labelled("Penalty γ of R1 or R2", gamma, "The same thing here: D is linear."),
+        labelled("Instance noise, standard deviation", noise),
+        element("div", {}, labelled("Learning rate of G", etaG), same),
+        labelled("Learning rate of D", etaD),
+        labelled("Rounds", rounds),
+        labelled("Start: θ", inputs[0]),
+        labelled("Start: ψ", inputs[1]),
+      ),
+      element("div", { className: "gb-side" },
+        circle.node,
         element("dl", { className: "gb-readout" },
           ...rows.flatMap(([name, node]) => [element("dt", {}, name), node])),
         distance.node,
       ),
-    ),
-    element("div", { className: "gb-controls" },
-      labelled("Loss", loss),
-      rule,
-      labelled("Penalty γ of R1 or R2", gamma, "The same thing here: D is linear."),
-      labelled("Instance noise, standard deviation", noise),
-      element("div", {}, labelled("Learning rate of G", etaG), same),
-      labelled("Learning rate of D", etaD),
-      labelled("Rounds", rounds),
-      labelled("Start: θ", inputs[0]),
-      labelled("Start: ψ", inputs[1]),
     ),
   );
   renew();

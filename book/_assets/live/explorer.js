@@ -1,10 +1,11 @@
 // The generator explorer: choose a model and a seed, move a picture, walk to another one, mix
 // styles, and save what you found with a record of where it comes from.
 
-import { catalog, pixels, studio } from "./generators.js";
+import { pixels } from "./generators.js";
 import { move, truncate } from "./latents.js";
 import { encode, provenance } from "./png.js";
 import { announcer, button, choices, element, field, select, slider } from "./shared.js";
+import { repeatedly, starter } from "./starter.js";
 
 const COUNT = 24; // pictures of a seed on the wall
 const STEPS = 9; // pictures of a walk
@@ -13,7 +14,6 @@ const SAVED = 256; // least side of a saved picture
 const SIZES = [32, 64, 128, 256];
 const LARGEST_SEED = 2 ** 32 - 1;
 
-const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 21 ? 1 : 0)} MB`;
 const decimal = (x) => x.toFixed(2).replace("-", "\u2212");
 const signed = (x) => (x > 0 ? "+" : "") + x.toFixed(1).replace("-", "\u2212");
 
@@ -29,56 +29,19 @@ function tile(properties = { "aria-hidden": "true" }) {
   };
 }
 
-/** A job that runs again if it was asked for while it ran, and never twice at a time. */
-function repeatedly(job) {
-  let [wanted, running] = [false, null];
-  const loop = async () => {
-    while (wanted) {
-      wanted = false;
-      await job();
-    }
-    running = null;
-  };
-  return () => {
-    wanted = true;
-    running ??= loop();
-    return running;
-  };
-}
-
-/** Before the start: says what it costs, or why it cannot be. `base` is where the files lie. */
-export async function explorer(node, base) {
-  const told = element("p", { className: "gb-live-note" }, "\u2026");
-  const place = node.parentElement;
-  const still = place.querySelector(".gb-ex-still");
-  node.append(told);
-  const facts = await catalog(base).catch((error) => ({ models: [], why: error.message }));
-  if (!facts.models.length) {
-    told.textContent = `Only this still picture can be shown: ${facts.why}.`;
-    place.dataset.still = "";
-    return;
-  }
-  const [first] = facts.models;
-  const weight = facts.runtime.bytes + Object.values(first.parts).reduce((sum, p) => sum + p.bytes, 0);
-  told.textContent = `It loads ${megabytes(weight)} from this site and nothing from elsewhere, and then `
-    + "needs no network.";
-  const start = button("Start the explorer", async () => {
-    start.disabled = true;
-    told.textContent = "Starting \u2026";
-    try {
-      const works = studio(base, facts);
-      const model = await works.open(first.name);
+/** The explorer in `node`, once a reader starts it. `base` is where the files lie. */
+export function explorer(node, base) {
+  const still = node.parentElement.querySelector(".gb-ex-still");
+  return starter(node, base, {
+    label: "Start the explorer",
+    without: "Only this still picture can be shown",
+    async begin(facts, works, model) {
       const figure = await built(facts, works, model);
       still?.remove();
       node.replaceChildren(figure.node);
       figure.focus();
-      place.dataset.started = "";
-    } catch (error) {
-      start.disabled = false;
-      told.textContent = `It could not start: ${error.message}`;
-    }
-  }, { className: "gb-main" });
-  node.prepend(start);
+    },
+  });
 }
 
 /** The figure itself, with the pictures of the first model. */

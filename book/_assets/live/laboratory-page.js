@@ -121,7 +121,7 @@ function start(place) {
     lab.places = [];
     renew();
   });
-  const buttons = element("div", { className: "gb-buttons" }, run, leg, step, again, wipe);
+  const buttons = element("div", { className: "gb-buttons gb-wide" }, run, leg, step, again, wipe);
 
   // drawing by hand: a pointer paints places, arrow keys move a cursor and space sets one
   const cursor = [0, 0];
@@ -435,33 +435,33 @@ function start(place) {
   const dot = (color, text) => element("li", {}, element("i", { className: color }), text);
   const help = element("small");
   place.append(
-    element("div", { className: "gb-lab" },
-      element("div", { className: "gb-lab-plane" },
-        view.node,
+    element("div", { className: "gb-desk gb-lab" },
+      element("div", { className: "gb-stage" }, view.node, buttons),
+      element("div", { className: "gb-words" },
+        said,
         element("ul", { className: "gb-key" },
           dot("gb-is-real", "real; where D leans to real"),
           dot("gb-is-fake", "generated; where D leans to generated")),
         help,
       ),
-      element("div", { className: "gb-lab-side" },
-        buttons, said,
+      element("div", { className: "gb-controls" },
+        field("Learning rate of G", rateG), field("Learning rate of D", rateD), order,
+        field("R1: slope of D at real points", r1), field("R2: slope at generated points", r2),
+        field("WGAN-GP: slope 1 in between", gp),
+        field("Real data", set), field("Loss", loss), field("Optimizer", beta1),
+        field("Seed", seed), field("Speed", speed), spectral,
+      ),
+      element("details", {}, element("summary", {}, "More settings"),
+        element("div", { className: "gb-controls" },
+          field("Steps of D for each of G", dSteps), field("Width of both networks", width),
+          field("Hidden layers", layers), field("Batch", batch), field("Spread of a place", sd),
+          shows.heat, shows.arrows)),
+      element("div", { className: "gb-side" },
         element("dl", { className: "gb-readout" },
           ...rows.flatMap(([name, node]) => [element("dt", {}, name), node])),
         charts.modes.node, charts.divergence.node, charts.losses.node,
       ),
     ),
-    element("div", { className: "gb-controls" },
-      field("Real data", set), field("Loss", loss), field("Optimizer", beta1),
-      field("Learning rate of G", rateG), field("Learning rate of D", rateD), order,
-      field("R1: slope of D at real points", r1), field("R2: slope at generated points", r2),
-      field("WGAN-GP: slope 1 in between", gp),
-      field("Seed", seed), field("Speed", speed), spectral,
-    ),
-    element("details", {}, element("summary", {}, "More settings"),
-      element("div", { className: "gb-controls" },
-        field("Steps of D for each of G", dSteps), field("Width of both networks", width),
-        field("Hidden layers", layers), field("Batch", batch), field("Spread of a place", sd),
-        shows.heat, shows.arrows)),
   );
   renew();
   onLook(place, draw);

@@ -63,8 +63,9 @@ export function arrow(context, x, y, dx, dy, head = 4) {
 
 /** A small chart: `lines` are {points: [[x, y]], color, dash, name}; y from `low` to `high` or what
  * the points need; `log` draws powers of ten. Names stand in the chart's top line, in color and
- * dash, with the last value. */
-export function chart(picture, look, { title, lines, low, high, log = false, xName = "step" }) {
+ * dash, with the last value; or, where a line stands at x = `at`, with the value there. */
+export function chart(picture, look, options) {
+  const { title, lines, low, high, log = false, xName = "step", at = Infinity } = options;
   const context = picture.clear();
   const { width, height } = picture;
   context.fillStyle = look.paper;
@@ -100,7 +101,7 @@ export function chart(picture, look, { title, lines, low, high, log = false, xNa
   context.textAlign = "left";
   context.fillText("0", box.left, box.bottom + 6);
   context.textAlign = "right";
-  context.fillText(`${xName} ${end}`, box.right, box.bottom + 6);
+  context.fillText(`${xName} ${end.toLocaleString("en")}`, box.right, box.bottom + 6);
   context.save();
   context.beginPath();
   context.rect(box.left, box.top - 2, box.right - box.left + 2, box.bottom - box.top + 4);
@@ -123,6 +124,14 @@ export function chart(picture, look, { title, lines, low, high, log = false, xNa
   }
   context.restore();
   context.setLineDash([]);
+  if (at <= end) {
+    context.strokeStyle = look.ink;
+    context.lineWidth = 1.2;
+    context.beginPath();
+    context.moveTo(px(at), box.top - 4);
+    context.lineTo(px(at), box.bottom);
+    context.stroke();
+  }
   context.textAlign = "left";
   context.fillStyle = look.ink;
   font(context, 13, 650);
@@ -139,7 +148,7 @@ export function chart(picture, look, { title, lines, low, high, log = false, xNa
     context.lineTo(left + 18, 30);
     context.stroke();
     context.setLineDash([]);
-    const last = points.length ? points.at(-1)[1] : NaN;
+    const last = (points.findLast(([x]) => x <= at) ?? [0, NaN])[1];
     const text = Number.isFinite(last) ? `${name} ${told(last)}` : name;
     context.fillText(text, left + 23, 24);
     left += 37 + context.measureText(text).width;
