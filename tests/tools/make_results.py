@@ -253,6 +253,16 @@ GRIDS = {
             "browser, ms": "batch-16/browser/ms",
         },
     ),
+    "live-timing": Grid(
+        "How long does a 64 x 64 generator take in a browser? (Untrained: weights cost no time.)",
+        "live_timing.py",
+        {
+            "ms a picture": "ms_a_picture",
+            "in a wall of 24": "ms_a_picture_in_a_wall",
+            "seconds to the first": "first_picture_seconds",
+            "parameters": "parameters",
+        },
+    ),
 }
 
 
