@@ -88,6 +88,19 @@ def test_one_action_has_one_version():
     assert len(dict(set(used))) == len(set(used))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["CONTRIBUTING.md", "README.md", "RELEASING.md", "book/citing.md", "book/contributing.md"],
+)
+def test_pages_name_targets_that_exist(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    code = re.findall(r"`([^`\n]+)`", text) + re.findall(r"(?m)^(make .+)$", text)
+    named = [words for piece in code for words in re.findall(r"\bmake ([a-z][a-z -]*)", piece)]
+    named = [word for words in named for word in words.split() if not word.startswith("-")]
+    assert named
+    assert [word for word in named if word not in TARGETS] == []
+
+
 GOOD = {
     "on": {"push": None},
     "permissions": {"contents": "read"},
