@@ -11,19 +11,20 @@ split, same measuring code, same processor seconds of one thread. Cells, in the 
 need each other:
 
 - ``controls``: the rows that every table carries: fresh pictures, PCA-Gaussian, copies;
-- ``cost``: seconds and memory of a step of each setting, timed in turns with the DCGAN's step, so
-  that a busy machine meets all alike; from it follows how many steps fill the time;
+- ``cost-ROW``: seconds of a step of each setting, timed in turns with the DCGAN's step, so that a
+  busy machine meets all alike; from it follows how many steps fill the time;
 - ``trial-ROW-*``: each setting of a row: one seed, a quarter of the time, validation pictures;
-- ``ROW-seed*``: three seeds each, with the setting that did best, measured on other pictures.
+- ``ROW-seed*``: three seeds each, with the setting that did best, measured on other pictures;
+- ``memory``: what a step of each row adds to a process.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -107,7 +108,7 @@ class Peers:
         }
 
     def cost(self, name: str) -> Record:
-        """Seconds and peak memory of a step of each setting, beside the unit's."""
+        """Seconds of a step of each setting, beside the unit's."""
         torch.set_num_threads(1)
         row, data, rows = self.rows[name], self.data(0), {}
         unit = start(self.rows[UNIT], self.settings(UNIT)[0], data, 0, 10_000)
@@ -123,7 +124,6 @@ class Peers:
                 "rounds": rounds,
                 "images_per_step": trainer.images // (rounds + 1),
                 "parameters": trainer.parameters(),
-                "peak_memory_bytes": memory(self.size, name, i),
                 "setting": options,
             }
         return {"kind": "cost", "row": name, "seeds": [0], "settings": rows}
@@ -208,6 +208,14 @@ class Peers:
     def final(self, name: str, seed: int) -> Record:
         return self.run(name, self.best(name), seed, 1.0, False)
 
+    def memory(self) -> Record:
+        """Bytes that a step of each row needs, with the setting that was chosen."""
+        rows = {}
+        for name in self.rows:
+            with suppress(GanBookError):  # rows without trials, or without their package, stay out
+                rows[name] = memory(self.size, name, self.best(name))
+        return {"kind": "memory", "seeds": [0], "peak_memory_bytes": rows}
+
     def cells(self) -> dict[str, Cell]:
         cells: dict[str, Cell] = {"controls": self.controls}
         for name in (UNIT, *self.rows):
@@ -218,7 +226,7 @@ class Peers:
         for seed in SEEDS:
             for name in self.rows:
                 cells[f"{name}-seed{seed}"] = partial(self.final, name, seed)
-        return cells
+        return {**cells, "memory": self.memory}
 
 
 def score(trial: Record) -> float:
@@ -240,7 +248,7 @@ def _seconds(trainer: Trainer) -> float:
 
 
 def memory(size: int, name: str, which: int) -> int:
-    """Bytes that one step adds to the peak memory of a process of its own, or takes on a GPU."""
+    """Bytes that a step adds to the peak memory of a process of its own, or takes on a GPU."""
     command = [sys.executable, __file__, "--size", str(size), "--memory", f"{name}:{which}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     need(done.returncode == 0, f"measuring memory failed: {done.stderr[-200:]}")
@@ -248,19 +256,24 @@ def memory(size: int, name: str, which: int) -> int:
 
 
 def tell_memory(size: int, what: str) -> None:
-    """What the process of ``memory`` does; Linux counts ``ru_maxrss`` in kilobytes."""
+    """What the process of ``memory`` does."""
     torch.set_num_threads(1)
     name, which = what.split(":")
     grid = Peers(size, None)
     options = grid.settings(name)[int(which)]
     data = ImageSet(torch.zeros(options["batch"], 3, size, size, dtype=torch.uint8))
     start(grid.rows[UNIT], {"batch": 1}, data, 0, 8)  # everything is loaded that all need
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     trainer = start(grid.rows[name], options, data, 0, 8)
     trainer.step()
-    added = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     on_gpu = trainer.device.type == "cuda"
-    print(json.dumps(torch.cuda.max_memory_allocated() if on_gpu else added))
+    print(json.dumps(torch.cuda.max_memory_allocated() if on_gpu else peak_bytes() - before))
+
+
+def peak_bytes() -> int:
+    """Of this process so far, from Linux: ``ru_maxrss`` would begin with its parent's."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def grid_name(size: int) -> str:
