@@ -55,7 +55,7 @@ from tests.benchmarks.comparison_measure import (
     picture_file,
     pictures,
 )
-from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
+from tests.benchmarks.grids import Cell, Record, folded, grid_parser, run_grid
 from tests.benchmarks.ladder_runs import clock_of
 
 NAME = "challenge"
@@ -237,7 +237,18 @@ def cells(limit: float | None) -> dict[str, Cell]:
         for label in CLASSES:
             for name in ENTRIES:
                 found[f"{label}-{name}-seed{seed}"] = partial(cell, label, name, seed, limit)
-    return found
+    return {**found, "summary": summary}
+
+
+def summary() -> Record:
+    """Mean, least and most over the seeds of the runs of each ranked entry, by class."""
+    runs = [r for r in load_results(NAME).values() if r["kind"] == "entry"]
+    found: Record = {}
+    for label, name, _, _ in table():
+        own = [r for r in runs if r["cell"].startswith(f"{label}-{name}-seed")]
+        kept = [{k: r[k] for k in ("measured", "images", "training_seconds")} for r in own]
+        found.setdefault(label, {})[name] = folded(kept)
+    return {"kind": "summary", "seeds": list(SEEDS), "classes": found}
 
 
 def controls_of(label: str) -> Record:

@@ -61,3 +61,14 @@ def run_grid(
         }
         save_result(name, label, {**record, **spent}, device=device)
         print(f"{label:28} {spent['processor_seconds']:6.1f} s {show(record)}", flush=True)
+
+
+def folded(values: list[Any]) -> Any:
+    """Mean, least and most of numbers; of dicts, entry by entry; of others nothing."""
+    if all(isinstance(v, dict) for v in values):
+        shared = [k for k in values[0] if all(k in v for v in values)]
+        found = {k: folded([v[k] for v in values]) for k in shared}
+        return {k: v for k, v in found.items() if v not in (None, {})}
+    if any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
+        return None
+    return {"mean": sum(values) / len(values), "least": min(values), "most": max(values)}

@@ -15,7 +15,8 @@ need each other:
   busy machine meets all alike; from it follows how many steps fill the time;
 - ``trial-ROW-*``: each setting of a row: one seed, a quarter of the time, validation pictures;
 - ``ROW-seed*``: three seeds each, with the setting that did best, measured on other pictures;
-- ``memory``: what a step of each row adds to a process.
+- ``memory``: what a step of each row adds to a process;
+- ``summary``: means over the seeds, and sheets for the page, of the rows that are complete.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
 
 import torch
+from PIL import Image
 
 from gan_book.data.imageset import ImageSet
 from gan_book.errors import GanBookError, need
-from gan_book.results import load_results
+from gan_book.results import load_results, results_folder
 from gan_book.training import all_finite
 from tests.benchmarks.comparison_measure import (
     TRAIN,
@@ -49,7 +51,7 @@ from tests.benchmarks.comparison_measure import (
     training_set,
 )
 from tests.benchmarks.comparison_runs import median
-from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
+from tests.benchmarks.grids import Cell, Record, folded, grid_parser, run_grid
 from tests.benchmarks.ladder_runs import clock_of
 from tests.benchmarks.peers_gpu import TRAINERS
 from tests.benchmarks.peers_rows import (
@@ -67,6 +69,9 @@ from tests.benchmarks.peers_trainers import Trainer
 
 FINAL, LOOK = 1_000, 250  # pictures of the last measurement, and of a look
 UNIT = "dcgan"  # its step is the unit in which others are timed
+FOLDED = ("measured", "without_average", "copies", "reached", "images", "images_per_second",
+          "training_seconds", "parameters")  # fmt: skip
+SHEETS = Path(__file__).parents[2] / "book" / "_assets" / "peers"
 ROUNDS, PATIENCE = 20, 12.0  # rounds of timing, fewer where they would take more seconds than this
 
 
@@ -226,7 +231,26 @@ class Peers:
         for seed in SEEDS:
             for name in self.rows:
                 cells[f"{name}-seed{seed}"] = partial(self.final, name, seed)
-        return {**cells, "memory": self.memory}
+        return {**cells, "memory": self.memory, "summary": self.summary}
+
+    def summary(self) -> Record:
+        """Means, least and most over the seeds; a page's picture of each row's first seed."""
+        cells, rows = load_results(self.grid), {}
+        for name in self.rows:
+            runs = [cells[c] for c in (f"{name}-seed{s}" for s in SEEDS) if c in cells]
+            if len(runs) == len(SEEDS):
+                rows[name] = folded([{k: run.get(k, {}) for k in FOLDED} for run in runs])
+                page_sheet(self.grid, name)
+        return {"kind": "summary", "seeds": list(SEEDS), "rows": rows}
+
+
+def page_sheet(grid: str, name: str) -> None:
+    """The sheet of a row's first seed, twice as large, where the book's page looks for it."""
+    sheet = results_folder() / grid / f"{name}-seed0.png"
+    with Image.open(sheet) as image:
+        large = image.resize((2 * image.width, 2 * image.height), Image.Resampling.NEAREST)
+        SHEETS.mkdir(parents=True, exist_ok=True)
+        large.save(SHEETS / f"{grid}-{name}.webp", quality=82, method=6)
 
 
 def score(trial: Record) -> float:
