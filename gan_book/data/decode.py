@@ -138,8 +138,9 @@ def resize(
     enlargement, counted from before the decoder shrank it ``shrunk`` times."""
     high, wide = how.size
     width, height = picture.size
-    scale = min(width / wide, height / high)  # source pixels per target pixel
-    box_w, box_h = (width, height) if how.crop == "stretch" else (wide * scale, high * scale)
+    # source pixels per target pixel; rounded, a side times it may be longer than the picture's
+    scale = float("inf") if how.crop == "stretch" else min(width / wide, height / high)
+    box_w, box_h = min(width, wide * scale), min(height, high * scale)
     left, top = (width - box_w) / 2, (height - box_h) / 2
     enlarged = max(wide / width, high / height) / shrunk
     if enlarged > MAX_ENLARGE:

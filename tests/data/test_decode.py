@@ -175,6 +175,18 @@ def test_center_crop_and_stretch() -> None:
     assert (tall > 200).all()
 
 
+def test_the_crop_never_leaves_the_picture_by_rounding() -> None:
+    """56 / 50 * 50 is a little more than 56 in floating point; Pillow refuses such a box."""
+    assert 50 * (56 / 50) > 56
+    data = encoded(painting(1, 40, 56), "PNG")
+    got = pixels(data, Preparation((31, 50))).astype(int)
+    with Image.open(io.BytesIO(data)) as picture:
+        whole = picture.convert("RGB").resize(
+            (50, 31), Image.Resampling.LANCZOS, (0, 2.64, 56, 37.36)
+        )
+    assert np.abs(got - np.asarray(whole)).max() <= 1
+
+
 def test_shrinking_is_antialiased() -> None:
     """A checkerboard of single pixels becomes even gray; without antialiasing it would alias."""
     board = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
