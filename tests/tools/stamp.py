@@ -43,7 +43,11 @@ def environment() -> dict[str, str]:
 
 
 def strip(notebook: dict[str, Any]) -> None:
-    """Take out what differs on each run and says nothing."""
+    """Take out what differs on each run and says nothing.
+
+    The state of widgets, too: a page that holds it would load their scripts from another host.
+    """
+    notebook["metadata"].pop("widgets", None)
     for cell in notebook["cells"]:
         for name in VOLATILE:
             cell["metadata"].pop(name, None)

@@ -26,7 +26,8 @@ def test_a_notebook_is_run_in_an_empty_folder_and_stamped(tmp_path, monkeypatch,
     monkeypatch.setenv("GAN_BOOK_REAL_DATA", str(tmp_path))
     monkeypatch.setenv("GAN_BOOK_TIER", "full")
     code = (
-        "import os\n"
+        "import ipywidgets, os\n"
+        "slider = ipywidgets.IntSlider()\n"
         "print(os.listdir(), os.environ['GAN_BOOK_TIER'], os.environ.get('GAN_BOOK_REAL_DATA'))"
     )
     path = notebook(tmp_path / "x.ipynb", code)
@@ -37,6 +38,7 @@ def test_a_notebook_is_run_in_an_empty_folder_and_stamped(tmp_path, monkeypatch,
     said = stored["metadata"]["gan_book"]
     assert said["verified"] == datetime.date.today().isoformat()
     assert said["torch"] == version("torch").partition("+")[0]
+    assert "widgets" not in stored["metadata"]
     assert set(said) == {"verified", "python", "torch", "seconds"}
     assert "stamped" in capsys.readouterr().out
 
