@@ -66,7 +66,7 @@ SHIFTS, PUSH_TIME = (0.8, 0.4, 0.2, 0.1, 0.05), 0.3
 
 
 def _tries() -> dict[str, list[Setting]]:
-    """Three settings of each method, fixed before the first run of the grid."""
+    """Three settings of each method."""
     both = Setting(regression=1.0, adversarial=1.0, warm=0.5)
     scores = Setting(scores=1.0, lr=5e-4, warm=0.3)
     return {
