@@ -46,9 +46,12 @@ STOPS = (
     ("Scale", "scale", "- part part"),
     ("Safety", "safety", "part part part"),
     ("Shipping", "shipping", "- all part"),
+    ("Outlook", "outlook", "- part all"),
 )
 # pages to play with, and those that open a part
-NO_STOPS = {"explorer", "real-or-generated", "live-laboratory", "live-dirac"} | {
+NO_STOPS = {
+    "explorer", "real-or-generated", "live-laboratory", "live-dirac", "live-training", "gallery",
+    "peers",
     "principles", "implementation", "applications", "optimization",
 }  # fmt: skip
 # name, heading, line; where the line stands
@@ -69,7 +72,7 @@ def reads(line: int) -> list[str]:
 def draw() -> str:
     """The map as SVG."""
     end = TOP + STEP * (len(STOPS) - 1)
-    height, low = end + 104, end + 76
+    height, low = end + 70, end + 42
     size = {"width": "360", "height": str(height), "viewBox": f"0 0 360 {height}"}
     fonts = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
     root = Element("svg", {"xmlns": SVG, "role": "img", "font-family": fonts, **size})
@@ -83,8 +86,8 @@ def draw() -> str:
             root, "text", where | {k.replace("_", "-"): v for k, v in more.items()}
         ).text = words
 
-    def path(d: str, stroke: str, dashes: str = "none") -> None:
-        how = {"stroke-width": "5", "stroke-linecap": "round", "stroke-dasharray": dashes}
+    def path(d: str, stroke: str) -> None:
+        how = {"stroke-width": "5", "stroke-linecap": "round"}
         SubElement(root, "path", {"d": d, "stroke": stroke, **how})
 
     def stop(x: float, y: float, color: str, full: bool, r: int = 8) -> None:
@@ -95,12 +98,10 @@ def draw() -> str:
         there = {TOP + STEP * k: what for k, what in enumerate(reads(i)) if what != "-"}
         text(x, 30, name, dark, font_weight="600", text_anchor="middle")
         path(f"M{x} {min(there)}V{max(there)}", light)
-        path(f"M{x} {end + 26}V{end + 46}", light, "0.1 9")
         for y, what in there.items():
             stop(x, y, dark, what == "all")
     for k, (name, _, _) in enumerate(STOPS):
         text(198, TOP + STEP * k + 5, name, font_size="14.5")
-    text(198, end + 42, "planned chapters", "#5d574c", font_style="italic")
     stop(28, low, INK, True, 6)
     text(43, low + 5, "all of it")
     stop(122, low, INK, False, 6)
