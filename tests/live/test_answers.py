@@ -44,6 +44,11 @@ def test_the_portraits_answers(play):
     assert len(held["path"]) == 1001
     assert max(math.hypot(*w) for w in held["path"]) < 1.5
     assert math.hypot(*gone["path"][-1]) > 1e5
+    far, near = play([
+        case("alternating", 2.2, gamma=0.5), case("alternating", 2.2, gamma=0.5, start=(0.1, 0.0)),
+    ])  # fmt: skip
+    assert math.hypot(*far["path"][-1]) > 1e5
+    assert math.hypot(*near["path"][-1]) < 1e-6
     low, high = map(float, ring.split(" to "))
     for one in play([case("simultaneous", 0.2, start=at) for at in ((0.1, 0.0), (2.0, 0.5))]):
         late = [math.hypot(*w) for w in one["path"][-100:]]
