@@ -26,7 +26,11 @@ async (facts) => {
     cover?.remove();
   }
 
-  for (const figure of all(".gb-live")) say(figure, facts.live);
+  for (const figure of all(".gb-live")) {
+    const shows = figure.querySelector("img") || figure.innerText.trim();
+    if (shows || !facts.title) say(figure, facts.live);
+    if (!shows) figure.remove(); // it paints anew what stands above it
+  }
   for (const film of all(".animation")) say(film, facts.film);
 
   await document.fonts.ready;
@@ -48,6 +52,18 @@ async (facts) => {
     if (tooWide(table) > 1.001) table.style.zoom = 0.995 / tooWide(table);
   }
 
+  // Lines of code and of output that are a little too long, too; the others wrap.
+  for (const text of all("pre")) {
+    const room = text.offsetWidth;
+    text.style.setProperty("white-space", "pre", "important");
+    text.style.width = "max-content";
+    const ratio = text.offsetWidth / room;
+    text.style.whiteSpace = text.style.width = "";
+    if (ratio > 1 && ratio < 1.4) {
+      text.style.fontSize = `${(0.99 * parseFloat(getComputedStyle(text).fontSize)) / ratio}px`;
+    }
+  }
+
   // No line begins with the comma or the dot behind a formula.
   for (const formula of all("mjx-container:not([display])")) {
     const whole = formula.closest("span.math") ?? formula;
@@ -63,8 +79,10 @@ async (facts) => {
   }
 
   // Short pieces stay in one; a cell with a picture, too, and a line that introduces something.
+  const KEPT =
+    "div.cell, div.cell_input, div.output, div.literal-block-wrapper, details, figure, table, pre";
   const low = (node, part) => node.offsetHeight < part * facts.height;
-  for (const piece of all("div.cell, div.cell_input, div.output, details, figure, table, pre")) {
+  for (const piece of all(KEPT)) {
     const code = piece.matches(".cell:has(img)") && piece.querySelector(".cell_input");
     const part = code && low(code, 0.3) ? 0.95 : 0.28;
     if (low(piece, part) && !piece.closest(".gb-keep")) piece.classList.add("gb-keep");

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "book" / "contributing.md"
 BLOCK = re.compile(
     r"(?ms)^(?P<fence>`{3,})\{code-block\} (?P<language>\w+)\n"
-    r"(?::caption: (?P<caption>\S+)\n)?(?P<body>.*?)^(?P=fence)$"
+    r"(?::caption: \"`(?P<caption>[^`]+)`\"\n)?(?P<body>.*?)^(?P=fence)$"
 )
 RECIPES = ("Add a chapter", "Add a network", "Add a live figure")
 
@@ -138,7 +138,9 @@ def test_each_recipe_has_files_edits_and_commands(page):
         kinds = {step.language for step in steps(page, title)}
         assert {"diff", "console"} < kinds, title
     every = re.findall(r"(?m)^`{3,}\{code-block\}", page)
-    assert len(every) == sum(len(steps(page, title)) for title in RECIPES), "a block in no recipe"
+    found = [step for title in RECIPES for step in steps(page, title)]
+    assert len(every) == len(found), "a block in no recipe"
+    assert all(bool(step.path) != (step.language == "console") for step in found)
 
 
 @pytest.mark.slow
@@ -159,9 +161,9 @@ def test_edits():
 
 
 def test_blocks_are_read_with_their_captions():
-    text = "\n## One\n```{code-block} python\n:caption: a/b.py\n\nx = 1\n```\n## Two\n"
+    text = '\n## One\n```{code-block} python\n:caption: "`a/b.py`"\n\nx = 1\n```\n## Two\n'
     assert steps(text, "One") == [Step("python", "a/b.py", "x = 1\n")]
     nested = (
-        "\n## One\n````{code-block} markdown\n:caption: a.md\n\n```{raw} html\n<p>\n```\n````\n"
+        '\n## One\n````{code-block} markdown\n:caption: "`a.md`"\n\n```{raw} html\n<p>\n```\n````\n'
     )
     assert steps(nested, "One") == [Step("markdown", "a.md", "```{raw} html\n<p>\n```\n")]
