@@ -100,7 +100,7 @@ def test_make_a_plain_gan_collapse_then_cure_it(page):
     def places():
         page.get_by_role("button", name="500 steps").click()
         page.wait_for_function(
-            "document.querySelector('.gb-live dd').textContent === '500'", timeout=PATIENCE
+            "document.querySelector('.gb-live dd').textContent === '500'", timeout=3 * PATIENCE
         )
         page.wait_for_timeout(200)
         return int(re.search(r"visits (\d) of 8", said(page))[1])
@@ -153,7 +153,7 @@ def test_make_new_pictures_on_the_first_page_and_save_one(page, facts):
     page.get_by_role("button", name="Other pictures").click()
     page.wait_for_timeout(800)
     assert page.evaluate(SUM, ".gb-cover-wall") != before
-    page.get_by_role("link", name="generator explorer").click()
+    page.locator("#cover").get_by_role("link", name="generator explorer").click()
     page.get_by_role("button", name="Start the explorer").click()
     page.wait_for_selector("#explorer[data-started]", timeout=PATIENCE)
     with page.expect_download() as download:
