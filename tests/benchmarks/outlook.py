@@ -14,7 +14,8 @@ divergence from the data then runs with five seeds.
 - ``tune-*``, then ``main-*``: the methods; ``long-*``: four times SECONDS;
 - ``hasty-*``: the teacher takes 5 steps instead of 40; ``narrow-*``: the student is 12 units wide;
 - ``exact-scores-*``: the exact score in the place of the teacher's;
-- ``push-*``: the direction in which samples are pushed, found in two ways.
+- ``push-*``: the direction in which samples are pushed, found in two ways;
+- ``summary``: means and standard deviations over the seeds, of what has all of them.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ NAME = "outlook"
 SECONDS, SEEDS, TUNING_SEED = 5.0, range(5), 7
 WALK, HASTY, NARROW = 40, 5, 12
 JUDGED = 20_000  # samples
+MEASURED = ("share", "between", "width", "jsd", "from_teacher", "slope", "forced")
 SHIFTS, PUSH_TIME = (0.8, 0.4, 0.2, 0.1, 0.05), 0.3
 
 
@@ -230,6 +232,25 @@ def tuned(method: str) -> Setting:
     return TRIES[method][scores.index(min(scores))]
 
 
+def summary() -> Record:
+    """Mean and standard deviation (``_sd``) over the five seeds, of each number of each group."""
+    cells = load_results(NAME)
+    rows: Record = {"seeds": list(SEEDS)}
+    for group in sorted({name.rpartition("-seed")[0] for name in cells if "-seed" in name}):
+        runs = [cells.get(f"{group}-seed{seed}") for seed in SEEDS]
+        if group == "push" or None in runs:
+            continue
+        parts = [f"/steps-{walk}" for walk in (HASTY, WALK)] if group == "teacher" else [""]
+        for part in parts:
+            found = [run[part[1:]] if part else run for run in runs if run]
+            rows[group + part.replace("/", "-")] = {
+                name + end: function([one[name] for one in found])
+                for name in MEASURED if name in found[0]
+                for end, function in (("", statistics.fmean), ("_sd", statistics.stdev))
+            }  # fmt: skip
+    return rows
+
+
 def grid() -> dict[str, Callable[[], Record]]:
     """All cells, in an order in which each finds what it needs."""
     cells: dict[str, Callable[[], Record]] = {"cost": cost}
@@ -252,7 +273,7 @@ def grid() -> dict[str, Callable[[], Record]]:
             for seed in SEEDS:
                 cell = partial(train, partial(tuned, method), seed, **how)
                 cells[f"{version}-{method}-seed{seed}"] = cell
-    return {**cells, **pushes}
+    return {**cells, **pushes, "summary": summary}
 
 
 def show(record: Record) -> str:
