@@ -51,7 +51,7 @@ STOPS = (
 # pages to play with, and those that open a part
 NO_STOPS = {
     "explorer", "real-or-generated", "live-laboratory", "live-dirac", "live-training", "gallery",
-    "peers",
+    "showcase",
     "principles", "implementation", "applications", "optimization",
 }  # fmt: skip
 # name, heading, line; where the line stands
