@@ -130,7 +130,7 @@ function start(place) {
     const far = state.path.map((w, i) => [i, Math.hypot(...w)]);
     chart(distance, look, {
       title: "Distance from the goal", xName: "round", log: true,
-      lines: [{ points: far, color: look.fake }],
+      lines: [{ points: far, color: look.line }],
     });
     const last = far.at(-1);
     const cut = state.path.length <= rounds.value;
@@ -182,12 +182,12 @@ function start(place) {
     context.globalAlpha = 1;
     // the path, its dots fading to where it began
     const shown = state.path.slice(0, Math.floor(Math.min(state.shown, state.path.length)));
-    context.strokeStyle = look.fake;
+    context.strokeStyle = look.line;
     context.lineWidth = 1.3;
     context.beginPath();
     shown.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](DRAWN.x(x), DRAWN.y(y)));
     context.stroke();
-    context.fillStyle = look.fake;
+    context.fillStyle = look.line;
     if (shown.length < 400) {
       for (const [x, y] of shown) {
         context.beginPath();
@@ -198,7 +198,7 @@ function start(place) {
     const [x, y] = shown.at(-1) ?? state.start;
     context.lineWidth = 2;
     context.fillStyle = look.paper;
-    context.strokeStyle = look.fake;
+    context.strokeStyle = look.line;
     context.beginPath();
     context.arc(DRAWN.x(x), DRAWN.y(y), 5.5, 0, 7);
     context.fill();
@@ -239,14 +239,14 @@ function start(place) {
     context.lineTo(cx, height - 6);
     context.stroke();
     context.strokeStyle = look.faint;
-    context.fillStyle = look.fake;
+    context.fillStyle = look.line;
     context.beginPath();
     context.arc(cx, cy, scale, 0, 7);
     context.globalAlpha = 0.1;
     context.fill();
     context.globalAlpha = 1;
     context.stroke();
-    context.fillStyle = size > 1 + 1e-9 ? look.real : look.good;
+    context.fillStyle = size > 1 + 1e-9 ? look.warn : look.good;
     for (const { re, im } of values) {
       context.beginPath();
       context.arc(cx + scale * re, cy - scale * im, 5.5, 0, 7);

@@ -136,7 +136,7 @@ export function canvas(width, height, label) {
 export function colors(node) {
   const style = getComputedStyle(node);
   const read = (name) => style.getPropertyValue(`--gb-live-${name}`).trim();
-  const names = ["paper", "ink", "faint", "rule", "real", "fake", "good", "extra"];
+  const names = ["paper", "ink", "faint", "rule", "real", "fake", "line", "warn", "good", "extra"];
   return Object.fromEntries(names.map((name) => [name, read(name)]));
 }
 
