@@ -109,7 +109,7 @@ def test_make_a_plain_gan_collapse_then_cure_it(page):
     slide(page, "Learning rate of D", goal(0.0005))
     page.get_by_role("button", name="Start anew").click()
     assert places() <= 2, "no collapse"
-    page.get_by_text("More settings").click()
+    page.locator("summary", has_text="More settings").click()
     page.get_by_label("Steps of D for each of G").select_option(label="5 steps")
     page.get_by_role("button", name="Start anew").click()
     assert places() >= 7, "no cure"

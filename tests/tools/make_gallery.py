@@ -48,7 +48,7 @@ SHEETS = {
     "inr-32": 3,
 }
 FILMS = {"atelier-32": "z", "paintings-32": "z", "stylegan-16": "w"}  # and the space to walk in
-KEYS, FRAMES, FPS, WALKS = 4, 36, 9, 4
+KEYS, FRAMES, FPS, WALKS = 4, 32, 8, 3
 
 
 def typical(features: Tensor, k: int = NEIGHBOR) -> Tensor:
@@ -89,7 +89,7 @@ def hang(model: Model, name: str, out: Path) -> None:
 
 
 def shoot(model: Model, name: str, kind: str, out: Path) -> None:
-    """Write the film of four walks side by side, each through four codes and back."""
+    """Write the film of three walks side by side, each through four codes and back."""
     space = Space(model.generator, kind)
     z = latents(KEYS * WALKS, int(model.generator.z_dim), SEED)  # type: ignore[arg-type]
     codes = space.encode_z(z).reshape(KEYS, WALKS, -1)  # (KEYS, WALKS, d)

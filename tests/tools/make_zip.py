@@ -28,8 +28,11 @@ DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold
 # What only builds or browsers' developer tools read.
 LEFT_OUT = {".buildinfo", "objects.inv"}
 ENDINGS_LEFT_OUT = (".map",)
-# The explorer's networks and their runtime: browsers do not run them from the disk.
-FOLDERS_LEFT_OUT = ("_static/live/ort/", "_static/live/models/")
+# The explorer's networks and their runtime: browsers do not run them from the disk. And pictures
+# that pages show from _images, where the build has put a copy.
+FOLDERS_LEFT_OUT = (
+    "_static/live/ort/", "_static/live/models/", "_static/gallery/", "_static/peers/",
+)  # fmt: skip
 MODELS = "_static/live/models.json"
 NO_MODELS = {"why": "the offline edition is packed without its networks", "models": []}
 
