@@ -129,12 +129,11 @@ def test_the_first_picture_comes_soon_and_the_page_stays_light(browser, site, fa
     assert min(waits) <= 2, waits
     # What a reader has loaded who started the figure: page, runtime and one model, no other.
     files = {BUILT / url.removeprefix(site).partition("?")[0] for url in sizes}
-    networks = {
-        BUILT / "_static" / "live" / "models" / file for file in files_of(facts["models"][0])
-    }
+    folder = BUILT / "_static" / "live" / "models"
+    networks = {folder / file for file in files_of(facts["models"][0])}
     assert {file for file in files if file.suffix == ".onnx"} == networks
     for about in facts["models"]:  # the same, had the reader begun with another one
-        own = {models / file for file in files_of(about)}
+        own = {folder / file for file in files_of(about)}
         packed = sum(map(compressed, (files - networks) | own))
         print(f"{about['name']:20} {packed / MEGABYTE:.2f} MB compressed")
         assert packed <= 6 * MEGABYTE, f"{about['name']}: {packed / MEGABYTE:.1f} MB"
