@@ -137,6 +137,7 @@ def cell(name: str) -> Record:
             record["browser"] = f"Chromium {browser.version}"
             browser.close()
     return record | {
+        "seed": 0,  # of the latents, and of weights that nobody trained
         "trained": NETWORKS[name][1] is None,
         "first_picture_seconds": round(found["first"] / 1000, 3),
         "ms_a_picture": round(statistics.median(found["singles"]), 2),
