@@ -66,8 +66,15 @@ def test_a_step_of_ours_counts_its_images(pictures) -> None:
     assert max(both) < 1.1 * min(both)
 
 
+class Idle(Peer):
+    """A competitor that never trains."""
+
+    def step(self) -> None:
+        pass
+
+
 def test_the_average_beside_a_peer_follows_it(pictures) -> None:
-    peer = Peer()
+    peer = Idle()
     peer.generator = nn.Linear(2, 1)
     peer.start(pictures, 0, 4, 8)
     before = peer.average.weight.clone()

@@ -9,6 +9,7 @@ sheets of samples and checkpoints, which ``train`` writes every hundred steps.
 from __future__ import annotations
 
 import importlib
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,12 +67,13 @@ class Lucid(Peer):
         batch = options["batch"]
         self.start(data, seed, batch, batch * options["accumulate"])
 
+    @abstractmethod
     def build(self, data: ImageSet, options: Options) -> Any:
-        raise NotImplementedError
+        """The library's own trainer."""
 
+    @abstractmethod
     def networks(self) -> None:
         """Name generator and discriminator."""
-        raise NotImplementedError
 
     def pictures(self) -> Iterator[Tensor]:
         while True:

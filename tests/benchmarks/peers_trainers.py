@@ -22,6 +22,7 @@ import io
 import sys
 import tempfile
 import types
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,7 @@ HINT = "pip install --no-deps torch-mimicry torchgan; pip install tensorboard sc
 CPU = torch.device("cpu")
 
 
-class Trainer:
+class Trainer(ABC):
     """What the benchmark asks of a competitor; the subclasses set these and say what a step is."""
 
     generator: nn.Module
@@ -53,9 +54,9 @@ class Trainer:
     device: torch.device = CPU
     images: int = 0  # real pictures that the discriminator has seen
 
+    @abstractmethod
     def step(self) -> None:
         """One update of the generator, with those of the discriminator that belong to it."""
-        raise NotImplementedError
 
     def parameters(self) -> Options:
         g, d = count_parameters(self.generator), count_parameters(self.discriminator)
