@@ -15,7 +15,7 @@ settings; the choice falls on validation pictures, at a quarter of the time, wit
 
 The first setting of a row is the one that its authors' introduction shows; the others suit short
 runs: networks about as large as ours or smaller, higher rates. Three runs of 40 s went before, all
-for mimicry-sngan: what width and rate suit a processor, where its own would make four steps.
+for mimicry-sngan: what width and rate suit a processor, where its own would make three steps.
 """
 
 from __future__ import annotations
