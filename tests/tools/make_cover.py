@@ -5,10 +5,11 @@
     python tests/tools/make_cover.py --out /tmp/look            into another folder
 
 Nobody picks a picture. The model paints 1,536 from seed 0; the book's style reader names the style
-and the palette of each and says how sure it is. The cover takes the surest of each style,
-then the surest in another palette, and so on, four of a style where it paints them all. They hang from cool (left) to warm (right), by mean
-red minus mean blue, in four panels of five by seven fields. The logo and the favicon are the
-surest "dunes" (a sun above sand). Every picture is enlarged a whole number of times.
+and the palette of each and says how sure it is. The cover takes the surest of each style, then the
+surest in another palette, and so on, four of a style where it paints them all. They hang from cool
+(left) to warm (right), by mean red minus mean blue, in four panels of five by seven fields. The
+logo and the favicon are the surest "dunes" (a sun above sand). Every picture is enlarged a whole
+number of times.
 """
 
 from __future__ import annotations
