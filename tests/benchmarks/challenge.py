@@ -55,7 +55,7 @@ from tests.benchmarks.comparison_measure import (
     picture_file,
     pictures,
 )
-from tests.benchmarks.grids import Cell, Record, folded, grid_parser, run_grid
+from tests.benchmarks.grids import Cell, Record, folded, grid_parser, run_grid, show_kid
 from tests.benchmarks.ladder_runs import clock_of
 
 NAME = "challenge"
@@ -275,12 +275,6 @@ def table() -> list[tuple[str, str, float, int]]:
     return rows
 
 
-def show(record: Record) -> str:
-    found = record.get("measured", {})
-    kid = {e: round(found[e]["kid"], 4) for e in found}
-    return f"{record.get('images', '')} images {kid} {record.get('ended', '')}" if kid else ""
-
-
 def main() -> None:
     parser = grid_parser(__doc__)
     parser.add_argument("--limit", type=float, help="another budget, for rehearsals")
@@ -293,7 +287,7 @@ def main() -> None:
     elif arguments.validate:
         validate(arguments.validate, arguments.limit)
     else:
-        run_grid(NAME, cells(arguments.limit), arguments, show=show)
+        run_grid(NAME, cells(arguments.limit), arguments, show=show_kid)
 
 
 def validate(name: str, limit: float | None) -> None:
@@ -304,7 +298,7 @@ def validate(name: str, limit: float | None) -> None:
         except GanBookError as error:
             print(f"{label:24} left out: {error}")
             continue
-        print(f"{label:24} {show(record) or record['ended']}", flush=True)
+        print(f"{label:24} {show_kid(record) or record['ended']}", flush=True)
 
 
 if __name__ == "__main__":

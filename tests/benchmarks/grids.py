@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from gan_book.errors import GanBookError
-from gan_book.results import results_folder, save_result
+from gan_book.errors import GanBookError, need
+from gan_book.results import load_results, results_folder, save_result
 
 Record = dict[str, Any]
 Cell = Callable[[], Record]
@@ -61,6 +61,20 @@ def run_grid(
         }
         save_result(name, label, {**record, **spent}, device=device)
         print(f"{label:28} {spent['processor_seconds']:6.1f} s {show(record)}", flush=True)
+
+
+def found(grid: str, cell: str) -> Record:
+    """The result of a cell that another one builds on. ``GanBookError`` where there is none."""
+    cells = load_results(grid)
+    need(cell in cells, f"the cell '{cell}' has to be measured before this one.")
+    return cells[cell]
+
+
+def show_kid(record: Record) -> str:
+    """Images and KID by extractor for the line of a cell; empty where it has no measurement."""
+    measured = record.get("measured", {})
+    kid = {e: round(measured[e]["kid"], 4) for e in measured}
+    return f"{record.get('images', '')} images {kid} {record.get('ended', '')}" if kid else ""
 
 
 def folded(values: list[Any]) -> Any:

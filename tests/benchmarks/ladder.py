@@ -30,11 +30,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout witho
 import torch
 
 from gan_book.errors import need
-from gan_book.results import load_results
 from gan_book.training import run_steps
 from tests.benchmarks.comparison_measure import control_rows, facts
 from tests.benchmarks.comparison_runs import Step, flops_of, median, timed
-from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
+from tests.benchmarks.grids import Cell, Record, found, grid_parser, run_grid, show_kid
 from tests.benchmarks.ladder_runs import (
     ARCHITECTURES,
     BATCH,
@@ -67,9 +66,7 @@ class Ladder:
         self.seconds = SCALES[size].seconds if seconds is None else seconds
 
     def found(self, cell: str) -> Record:
-        cells = load_results(grid_name(self.size))
-        need(cell in cells, f"the cell '{cell}' has to be measured before this one.")
-        return cells[cell]
+        return found(grid_name(self.size), cell)
 
     def cost(self, names: tuple[str, ...], rounds: int = 12) -> Record:
         """Seconds and floating-point operations of a step of each."""
@@ -149,12 +146,6 @@ def _one_step(state) -> None:  # type: ignore[no-untyped-def]
     run_steps(state, state.step + 1)
 
 
-def show(record: Record) -> str:
-    found = record.get("measured", {})
-    kid = {e: round(found[e]["kid"], 4) for e in found}
-    return f"{record.get('images', '')} images {kid} {record.get('ended', '')}" if kid else ""
-
-
 def main() -> None:
     parser = grid_parser(__doc__)
     parser.add_argument("--size", type=int, default=16, choices=sorted(SCALES))
@@ -162,7 +153,9 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device("cuda" if arguments.size > 16 and torch.cuda.is_available() else "cpu")
     ladder = Ladder(arguments.size, arguments.seconds, device)
-    run_grid(grid_name(arguments.size), ladder.cells(), arguments, show=show, device=device.type)
+    run_grid(
+        grid_name(arguments.size), ladder.cells(), arguments, show=show_kid, device=device.type
+    )
 
 
 if __name__ == "__main__":

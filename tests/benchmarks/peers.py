@@ -51,7 +51,7 @@ from tests.benchmarks.comparison_measure import (
     training_set,
 )
 from tests.benchmarks.comparison_runs import median
-from tests.benchmarks.grids import Cell, Record, folded, grid_parser, run_grid
+from tests.benchmarks.grids import Cell, Record, folded, found, grid_parser, run_grid
 from tests.benchmarks.ladder_runs import clock_of
 from tests.benchmarks.peers_gpu import TRAINERS
 from tests.benchmarks.peers_rows import (
@@ -92,9 +92,7 @@ class Peers:
         self.grid = grid_name(size)
 
     def found(self, cell: str) -> Record:
-        cells = load_results(self.grid)
-        need(cell in cells, f"the cell '{cell}' has to be measured before this one.")
-        return cells[cell]
+        return found(self.grid, cell)
 
     def settings(self, name: str) -> tuple[Options, ...]:
         """What a row may try; a row that borrows, what the other may."""

@@ -35,10 +35,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout witho
 import torch
 
 from gan_book.data.batches import Batches
-from gan_book.errors import GanBookError, need
+from gan_book.errors import GanBookError
 from gan_book.processes import Processes
 from gan_book.recipes import Recipe, recipe
-from gan_book.results import load_results
 from gan_book.training import (
     TrainingState,
     all_finite,
@@ -55,7 +54,7 @@ from tests.benchmarks.comparison_measure import (
     training_set,
 )
 from tests.benchmarks.comparison_runs import Step, median, timed
-from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
+from tests.benchmarks.grids import Cell, Record, found, grid_parser, run_grid
 from tests.benchmarks.ladder_runs import clock_of, parameters, recipe_of, sampled
 from tests.benchmarks.lazy import make_lazy
 
@@ -108,9 +107,7 @@ class Thresholds:
         self.grid = grid_name(size)
 
     def found(self, cell: str) -> Record:
-        cells = load_results(self.grid)
-        need(cell in cells, f"the cell '{cell}' has to be measured before this one.")
-        return cells[cell]
+        return found(self.grid, cell)
 
     def start(self, method: str, rate: float, seed: int, steps: int) -> TrainingState:
         made = chosen_recipe(method, self.size, rate, steps)

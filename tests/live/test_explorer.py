@@ -36,13 +36,14 @@ def js(module, names, expression):
     return json.loads(done.stdout)
 
 
-def test_the_modules_by_themselves():
+@pytest.mark.parametrize(("figure", "tests"), [("explorer", 7), ("replay", 7)])
+def test_the_modules_by_themselves(figure, tests):
     node = shutil.which("node")
     assert node, "GAN_BOOK_REQUIRE_BROWSER=1 and no Node on this machine"
-    command = [node, "--test", str(HERE / "explorer.test.mjs")]
+    command = [node, "--test", str(HERE / f"{figure}.test.mjs")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert "# pass 7" in done.stdout
+    assert f"# pass {tests}" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,15 +24,6 @@ LARGEST = 400_000  # bytes of a recorded run
 def runs():
     """The recorded runs by name."""
     return {facts["name"]: facts for facts in js("runs-data.js", "RUNS", "RUNS")}
-
-
-def test_the_module_by_itself():
-    node = shutil.which("node")
-    assert node, "GAN_BOOK_REQUIRE_BROWSER=1 and no Node on this machine"
-    command = [node, "--test", str(HERE / "replay.test.mjs")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-    assert "# pass 7" in done.stdout
 
 
 def test_a_run_folder_is_read_as_the_package_writes_it(tmp_path):
