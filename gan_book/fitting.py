@@ -10,11 +10,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from . import checkpoints as files
 from .errors import need
 from .recipes.schema import Ramp
 from .training import update_average
@@ -51,6 +53,7 @@ def fit(
     ema_half_life: int = 0,
     every: int = 100,
     callback: Callable[[Fit], None] | None = None,
+    keep: str | Path | None = None,
 ) -> Fit:
     """Minimize an objective by Adam for so many steps, or so many seconds of processor time.
 
@@ -64,10 +67,12 @@ def fit(
         ema_half_life: of the average, in images, and at most a twentieth of those seen; 0: no
             averaging.
         every: steps between log points, where ``callback`` is called, too.
+        keep: a file in which everything is kept at each log point, after ``callback``. A fit that
+            finds it goes on there: bit for bit, where ``next_batch`` draws from ``generator``.
 
     Raises:
         GanBookError: unless one of ``steps`` and ``seconds`` is given and positive; where the loss
-            is not finite at a log point.
+            is not finite at a log point; where the file is damaged or of other networks.
     """
     length = seconds if steps is None else steps
     need(
@@ -77,8 +82,11 @@ def fit(
     optimizer = torch.optim.Adam(objective.parameters(), lr=lr, betas=betas)
     rate = Ramp(lr, lr / 10, PARTS)
     done = Fit(copy.deepcopy(objective).requires_grad_(False))
+    if keep is not None and Path(keep).is_file():
+        _go_on(keep, objective, optimizer, generator, done)
     sums: dict[str, Any] = {}
-    started, share = time.process_time(), 0.0
+    started = time.process_time() - done.seconds
+    share = (done.seconds if steps is None else done.steps) / length  # type: ignore[operator]
     while share < 1:
         optimizer.param_groups[0]["lr"] = rate.value(int(PARTS * share))
         x = next_batch()  # (N, ...)
@@ -103,5 +111,39 @@ def fit(
             sums, paused = {}, time.process_time()
             if callback is not None:
                 callback(done)
+            if keep is not None:
+                _keep(keep, objective, optimizer, generator, done)
             started += time.process_time() - paused
     return done
+
+
+FACTS = ("log", "steps", "images", "seconds")
+
+
+def _keep(
+    path: str | Path, objective: nn.Module, optimizer: torch.optim.Optimizer,
+    generator: torch.Generator, done: Fit,
+) -> None:  # fmt: skip
+    names = [name for name, _ in objective.named_parameters()]
+    parts = {
+        "now": objective.state_dict(),
+        "average": done.average.state_dict(),
+        "adam": files.optimizer_tensors(optimizer, names),
+        "draws": {"state": generator.get_state()},
+    }
+    tensors = {f"{part}.{k}": v for part, found in parts.items() for k, v in found.items()}
+    files.save_tensors(path, tensors, {name: getattr(done, name) for name in FACTS})
+
+
+def _go_on(
+    path: str | Path, objective: nn.Module, optimizer: torch.optim.Optimizer,
+    generator: torch.Generator, done: Fit,
+) -> None:  # fmt: skip
+    tensors, facts = files.load_tensors(path)
+    for part, net in (("now", objective), ("average", done.average)):
+        files.copy_into(net.state_dict(), files.under(tensors, part), str(path))
+    names = [name for name, _ in objective.named_parameters()]
+    files.load_optimizer(optimizer, names, files.under(tensors, "adam"), str(path))
+    generator.set_state(tensors["draws.state"])
+    for name in FACTS:
+        setattr(done, name, facts[name])

@@ -101,3 +101,38 @@ def test_length_is_steps_or_seconds(how):
 def test_divergence_is_a_sentence():
     with pytest.raises(GanBookError, match="lower learning rate"):
         fit(Line(), batches(torch.tensor([math.inf])), source(), steps=2)
+
+
+@pytest.mark.parametrize("stop", [9, 10])
+def test_a_fit_that_was_stopped_goes_on_bit_for_bit(stop, tmp_path):
+    """Stopped between two log points (the steps since the last are made again), or at one."""
+
+    def run(keep=None, until=None):
+        line, rng = Line(), source(4)
+
+        def batch():
+            if until is not None and len(made) == until:
+                raise KeyboardInterrupt
+            made.append(torch.randn(3, generator=rng))
+            return made[-1]
+
+        made = []
+        how = {"steps": 20, "every": 5, "ema_half_life": 40, "lr": 0.1}
+        done = fit(line, batch, rng, keep=keep, **how)
+        return line.mean.item(), done.average.mean.item(), done.log, done.images, len(made)
+
+    whole = run()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "fit", stop)
+    second = run(tmp_path / "fit")
+    assert second[:-1] == whole[:-1]
+    assert second[-1] == {9: 15, 10: 10}[stop]  # batches that were still drawn
+    assert run(tmp_path / "fit")[:-1] == whole[:-1]  # finished: nothing is left to do
+
+
+def test_what_was_kept_of_another_network_is_refused(tmp_path):
+    fit(Line(), batches(torch.zeros(2)), source(), steps=2, keep=tmp_path / "fit")
+    other = Line()
+    other.slope = nn.Parameter(torch.zeros(()))
+    with pytest.raises(GanBookError, match="lacks 'slope'"):
+        fit(other, batches(torch.zeros(2)), source(), steps=4, keep=tmp_path / "fit")
