@@ -7,6 +7,7 @@ network of ``models.diffusion``, or a closed form. Sources: Sohl-Dickstein et al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -16,7 +17,10 @@ from torch import Tensor, nn
 from .errors import known, need, whole
 from .models.diffusion import alpha_bar, rates
 
-__all__ = ["DenoisingObjective", "add_noise", "alpha_bar", "rates", "sample", "score", "step"]
+__all__ = [
+    "DDIMGenerator", "DenoisingObjective", "add_noise", "alpha_bar", "rates", "sample", "score",
+    "step",
+]  # fmt: skip
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 METHODS = ("ancestral", "ddim")
@@ -104,3 +108,26 @@ def sample(
         noise = draw() if method == "ancestral" else None
         x = step(denoiser, x, t.expand(shape[0]), s.expand(shape[0]), noise, bound)  # (N, ...)
     return x
+
+
+class DDIMGenerator(nn.Module):
+    """A diffusion model as a generator: DDIM draws nothing, so pictures are a function of z.
+
+    z (N, C H W), standard normal, is x_1 of ``sample``; ``steps`` equal steps clip the estimate of
+    x_0 to [-1, 1]. Without classes: labels are ignored.
+    """
+
+    num_classes = 0
+
+    def __init__(self, denoiser: nn.Module, steps: int = 25) -> None:
+        super().__init__()
+        self.denoiser, self.steps = denoiser, whole("steps", steps, 1, 100_000)
+        self.sample_shape: tuple[int, ...] = tuple(denoiser.sample_shape)  # type: ignore[arg-type]
+        self.z_dim = math.prod(self.sample_shape)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        x = z.unflatten(1, self.sample_shape)  # (N, C, H, W)
+        for t, s in pairwise(torch.linspace(1, 0, self.steps + 1).tolist()):
+            now, then = (x.new_full(x.shape[:1], at) for at in (t, s))  # (N,) each
+            x = step(self.denoiser, x, now, then, bound=1.0)  # (N, C, H, W)
+        return x

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from . import checkpoints as files
 from .data.batches import to_uint8
 from .errors import GanBookError, need
+from .fitted import FitRecipe, fit_recipe, load_weights
 from .models import build_generator
 from .processes import resolve_device
 from .recipes import Recipe, from_dict
+from .results import shipped
 
 BLOCK = 64  # latents are drawn in blocks of this many, so the first pictures of a seed never change
 MOST_SAMPLES = 1_000_000
@@ -29,7 +31,7 @@ class Model:
     def __init__(
         self,
         generator: nn.Module,
-        recipe: Recipe,
+        recipe: Recipe | FitRecipe,
         card: dict[str, Any] | None = None,
         folder: Path | None = None,
     ) -> None:
@@ -77,7 +79,7 @@ def latents(n: int, z_dim: int, seed: int) -> Tensor:
 @torch.no_grad()
 def samples(
     generator: nn.Module,
-    recipe: Recipe,
+    recipe: Recipe | FitRecipe,
     n: int,
     *,
     seed: int = 0,
@@ -131,19 +133,20 @@ def _labels(num_classes: int, n: int, labels: Labels) -> Tensor | None:
 
 def load_generator(
     path: str | Path, device: torch.device
-) -> tuple[nn.Module, Recipe, dict[str, Any]]:
+) -> tuple[nn.Module, Recipe | FitRecipe, dict[str, Any]]:
     """A generator from ``generator.safetensors``: the network in eval mode, its recipe, its card.
 
     Raises ``GanBookError`` when the file is damaged or its weights do not fit its recipe.
     """
     tensors, meta = files.load_tensors(path)
-    recipe = from_dict(meta.get("recipe", {}), where=f"the recipe in {path}")
-    with torch.random.fork_rng(devices=[]):
-        net = build_generator(**recipe.network_options(recipe.generator))
-    # shipped weights may be half precision: computing goes on in float32
-    full = {k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()}
-    files.copy_into(net.state_dict(), full, str(path))
-    return net.to(device).eval().requires_grad_(False), recipe, meta
+    recipe: Recipe | FitRecipe
+    if "fit" in meta:
+        recipe = fit_recipe(meta["fit"], str(path))
+        build = recipe.build_generator
+    else:
+        recipe = from_dict(meta.get("recipe", {}), where=f"the recipe in {path}")
+        build = partial(build_generator, **recipe.network_options(recipe.generator))
+    return load_weights(build, tensors, str(path), device), recipe, meta
 
 
 def load_model(source: str | Path, device: str = "auto") -> Model:
@@ -151,15 +154,7 @@ def load_model(source: str | Path, device: str = "auto") -> Model:
 
     Raises ``GanBookError`` listing what is shipped when there is no such model.
     """
-    from .results import data_path
-
-    folder = Path(source)
-    if not (folder / "generator.safetensors").is_file():
-        shipped = data_path() / "models"
-        names = sorted(p.parent.name for p in shipped.glob("*/generator.safetensors"))
-        listed = ", ".join(names) or "none yet"
-        need(str(source) in names, f"There is no run or model '{source}'; shipped: {listed}.")
-        folder = shipped / str(source)
+    folder = shipped(source, "generator.safetensors", "run or model")
     net, recipe, _ = load_generator(folder / "generator.safetensors", resolve_device(device))
     card = files.read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
     return Model(net, recipe, card, folder)

@@ -39,6 +39,23 @@ def data_path(*parts: str) -> Path:
     )
 
 
+def shipped(source: str | Path, file: str, what: str, *below: str) -> Path:
+    """The folder ``source`` if it holds ``file``, else the shipped one of that name.
+
+    Raises
+    ------
+    GanBookError
+        If there is neither, listing which ones of ``what`` are shipped.
+    """
+    if (Path(source) / file).is_file():
+        return Path(source)
+    home = data_path("models", *below)
+    names = sorted(path.parent.name for path in home.glob(f"*/{file}"))
+    listed = ", ".join(names) or "none yet"
+    need(str(source) in names, f"There is no {what} '{source}'; shipped: {listed}.")
+    return home / str(source)
+
+
 def results_folder() -> Path:
     """Return the folder that new results go to.
 

@@ -310,5 +310,7 @@ def load_run(folder: str | Path, device: str = "auto") -> Run:
     path = folder / "generator.safetensors"
     need(path.is_file(), f"{path} is not there yet; train further with --resume.")
     generator, chosen, _ = load_generator(path, resolve_device(device))
+    if not isinstance(chosen, Recipe):
+        raise GanBookError(f"{path} is of no run: one loss trained it, not a game.")
     environment = files.read_json(folder / "environment.json")
     return Run(generator, chosen, read_log(folder), environment, folder)

@@ -21,7 +21,7 @@ from .machine import environment
 from .models.patchgan import PatchDiscriminator
 from .models.unet import UNetGenerator
 from .processes import resolve_device
-from .results import data_path
+from .results import shipped
 
 UNPAIRED = "unpaired"
 WEIGHTS, CARD = "translator.safetensors", "translator.json"
@@ -102,12 +102,7 @@ def load_translator(source: str | Path, device: str = "auto") -> Translator:
 
     Raises ``GanBookError`` where there is none, or a damaged one; it lists what is shipped.
     """
-    folder, shipped = Path(source), data_path() / "models" / "translators"
-    if not (folder / WEIGHTS).is_file():
-        names = sorted(path.parent.name for path in shipped.glob(f"*/{WEIGHTS}"))
-        listed = ", ".join(names) or "none yet"
-        need(str(source) in names, f"There is no translator '{source}'; shipped: {listed}.")
-        folder = shipped / str(source)
+    folder = shipped(source, WEIGHTS, "translator", "translators")
     tensors, meta = files.load_tensors(folder / WEIGHTS)
     card = files.read_json(folder / CARD) if (folder / CARD).is_file() else {}
     try:
