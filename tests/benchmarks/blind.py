@@ -54,148 +54,31 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor
-from torch.nn import functional
 
-from gan_book import checkpoints as files
-from gan_book.data import load_images, to_float, to_uint8
-from gan_book.errors import need
 from gan_book.features import extractor
-from gan_book.metrics import pca_gaussian, right_answers
-from gan_book.model import Model, load_model
-from gan_book.models import build_generator
-from gan_book.plots import grid, save_png
-from tests.benchmarks.challenge import real_folder
+from tests.benchmarks.blind_pictures import (
+    LAST,
+    LATER,
+    MODEL,
+    SEEN,
+    SIZE,
+    UNSEEN,
+    counted,
+    finds,
+    fresh,
+    not_painting,
+    paintings,
+    share,
+)
+from tests.benchmarks.blind_viewers import viewers, write_sheets
 from tests.benchmarks.comparison_measure import RandomConvolutions
-from tests.benchmarks.editing import clouds
 from tests.benchmarks.grids import Cell, Record, found, grid_parser, run_grid
 
-NAME, MODEL, SIZE, SEEDS = "blind", "paintings-32", 32, (0, 1, 2)
-NEW_SEEDS = (3, 4, 5)
-PLACE = Path(__file__).parents[2] / "runs" / NAME
-LEARNED, MADE, CONTROLS = 300, 200, 100  # pictures a seed: of each kind, generated, of each control
+NAME, SEEDS, NEW_SEEDS = "blind", (0, 1, 2), (3, 4, 5)
+LEARNED = 300  # pictures of each kind that is none, for a judge to learn
 CALLED = 0.9  # share of validation paintings above the threshold
 BOTH, NEIGHBOR = 0.95, 5  # the second judge: share within each of its two limits; which neighbor
 EYES, ROUNDS = ("trained", "random"), ("first", "second")
-SEEN = ("gaussian", "blocks", "atelier", "recolored")
-UNSEEN = ("pixels", "phases", "fashion", "untrained", "atelier-32", "inr-32")
-SHOWN = (MODEL, "paintings", "gaussian", "blocks", "recolored", "atelier-32")
-LATER = ("clouds", "noise", "stylegan-16")
-LAST = ("gradients",)
-ON_SHEET, MIXED, OF_EACH = 25, 4, 5  # pictures of a kind; mixed sheets, and of each kind on one
-QUESTION = (
-    "Would you take these for very small reproductions of paintings, such as hang in museums?"
-)
-
-
-@lru_cache(maxsize=1)
-def paintings() -> dict[str, Tensor]:
-    """Real paintings uint8 (N, 3, 32, 32): "train", and what nobody trained on by its use.
-
-    Of the model's held-out paintings those are left out that ``gan-book-1`` was trained on.
-    """
-    file = real_folder() / "paintings-pd-128.zip"
-    small = load_images(file, size=SIZE, progress=False)
-    card = load_model(MODEL, "cpu").card
-    same = small.fingerprint() == card["fingerprint of the pictures"]
-    need(same, f"these are not the paintings that {MODEL} was trained on.")
-    large = load_images(file, size=128, progress=False)  # the extractor's split, see extractor.py
-    read = {large.ids[i] for i in large.split().train.tolist()}
-    split = small.split()
-    parts = {"train": small.images[split.train]}
-    for use in ("validation", "test"):
-        rows = [i for i in getattr(split, use).tolist() if small.ids[i] not in read]
-        parts[use] = small.images[rows]
-    return parts
-
-
-def shuffled(x: Tensor, side: int, rng: torch.Generator) -> Tensor:
-    """Pictures (n, 3, H, W) whose squares of ``side`` pixels stand in a random order each."""
-    n, _, height, width = x.shape
-    blocks = functional.unfold(x.float(), side, stride=side)  # (n, 3 side^2, B)
-    order = torch.rand(n, 1, blocks.shape[2], generator=rng).argsort(2)  # (n, 1, B)
-    blocks = blocks.gather(2, order.expand_as(blocks))
-    return functional.fold(blocks, (height, width), side, stride=side).to(x.dtype)
-
-
-def phases(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures uint8 (n, 3, H, W) with the amplitudes of their waves, and other phases.
-
-    The three channels are shifted alike, so colors stay correlated as they were.
-    """
-    noise = torch.fft.rfft2(torch.randn(len(x), 1, *x.shape[2:], generator=rng))
-    turn = noise / noise.abs()  # (n, 1, H, W / 2 + 1)
-    turn[..., 0, 0] = 1  # means stay
-    return to_uint8(torch.fft.irfft2(torch.fft.rfft2(to_float(x)) * turn, s=x.shape[2:]))
-
-
-def recolored(x: Tensor, like: Tensor) -> Tensor:
-    """Pictures uint8 (n, 3, H, W) with mean and covariance of the colors of as many others."""
-    flat, wanted = (to_float(y).flatten(2) for y in (x, like))  # (n, 3, H W) each
-    means = [y.mean(2, keepdim=True) for y in (flat, wanted)]  # (n, 3, 1) each
-    eye = 1e-4 * torch.eye(3)  # a gray picture has no covariance to divide by
-    roots = [
-        torch.linalg.cholesky((y - m) @ (y - m).mT / y.shape[2] + eye)  # (n, 3, 3)
-        for y, m in zip((flat, wanted), means, strict=True)
-    ]
-    moved = roots[1] @ torch.linalg.solve_triangular(roots[0], flat - means[0], upper=False)
-    return to_uint8((moved + means[1]).unflatten(2, x.shape[2:]))
-
-
-def two_colors(gray: Tensor, like: Tensor, rng: torch.Generator) -> Tensor:
-    """Gray pictures (n, 1, H, W) between two colors, those of two pixels of a painting."""
-    n, pixels = len(gray), like.flatten(2).float()  # (n, 3, H W)
-    places = torch.randint(pixels.shape[2], (n, 1, 2), generator=rng).expand(-1, 3, -1)
-    ends = pixels.gather(2, places)[..., None, None]  # (n, 3, 2, 1, 1)
-    return (ends[:, :, 0] + (ends[:, :, 1] - ends[:, :, 0]) * gray / 255).round().to(torch.uint8)
-
-
-def not_painting(kind: str, n: int, use: str, seed: int) -> Tensor:
-    """n pictures uint8 (n, 3, 32, 32) of a kind that is none; "train" and "test" differ."""
-    number = 2 * seed + (use == "test")
-    rng = torch.Generator().manual_seed(number)
-    own = paintings()[use]
-    some = own[torch.randint(len(own), (n,), generator=rng)]  # (n, 3, 32, 32)
-    if kind == "gaussian":
-        return pca_gaussian(paintings()["train"], n, generator=rng)
-    if kind in ("blocks", "pixels"):
-        return shuffled(some, 8 if kind == "blocks" else 1, rng)
-    if kind == "phases":
-        return phases(some, rng)
-    if kind in ("atelier", "recolored"):
-        drawn = load_images("atelier", size=SIZE, n=n, seed=700 + number, progress=False).images
-        return drawn if kind == "atelier" else recolored(drawn, some)
-    if kind == "fashion":
-        clothes = load_images("fashion-mnist", size=SIZE, n=n, seed=number, progress=False).images
-        return two_colors(clothes[:, :1].float(), some, rng)
-    if kind == "untrained":
-        recipe = load_model(MODEL, "cpu").recipe
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(number)
-            net = build_generator(**recipe.network_options(recipe.generator))
-        return Model(net, recipe).sample(n, seed=number)
-    if kind == "gradients":  # from one color to another, in any direction
-        angle = 2 * torch.pi * torch.rand(n, 1, 1, generator=rng)
-        y, x = torch.meshgrid(*[torch.linspace(-1, 1, SIZE)] * 2, indexing="ij")  # (H, W) each
-        ramp = angle.cos() * x + angle.sin() * y  # (n, H, W)
-        ramp = ramp / ramp.abs().amax((1, 2), keepdim=True)
-        return two_colors(127.5 * (1 + ramp[:, None]), some, rng)
-    if kind == "clouds":
-        return clouds(n, SIZE, number)
-    if kind == "noise":
-        return to_uint8(0.5 * torch.randn(n, 3, SIZE, SIZE, generator=rng))
-    drawn = load_model(kind, "cpu").sample(n, seed=number)
-    if drawn.shape[-1] == SIZE:
-        return drawn
-    return to_uint8(functional.interpolate(to_float(drawn), SIZE, mode="bicubic"))
-
-
-def fresh(kind: str, seed: int) -> Tensor:
-    """What the frozen judges meet, uint8 (n, 3, 32, 32)."""
-    if kind == "paintings":
-        return paintings()["test"]
-    if kind == MODEL:
-        return load_model(MODEL, "cpu").sample(MADE, seed=1_000 + seed)
-    return not_painting(kind, CONTROLS, "test", seed)
 
 
 @lru_cache(maxsize=2)
@@ -221,9 +104,9 @@ class Judge:
         self.model, self.known = make_pipeline(StandardScaler(), rule), yes
         sides = torch.cat([torch.ones(len(yes)), torch.zeros(len(no))])  # (N,)
         self.model.fit(torch.cat([yes, no]).numpy(), sides.numpy())
-        share = BOTH if second else CALLED
-        self.threshold = float(self.scores(validation).quantile(1 - share))
-        self.farthest = float(self.strange(validation).quantile(share)) if second else None
+        within = BOTH if second else CALLED
+        self.threshold = float(self.scores(validation).quantile(1 - within))
+        self.farthest = float(self.strange(validation).quantile(within)) if second else None
 
     def scores(self, features: Tensor) -> Tensor:
         """(n, d) -> float64 (n,), larger for a painting."""
@@ -238,23 +121,6 @@ class Judge:
         """Whether each row (n, d) is called a painting: bool (n,)."""
         yes = self.scores(features) > self.threshold
         return yes if self.farthest is None else yes & (self.strange(features) <= self.farthest)
-
-
-def counted(called: int, n: int) -> Record:
-    """Count and share of "painting", and its exact 95 % interval."""
-    told = right_answers(called, n)
-    return {"called": called, "n": n, "share": told.share, "low": told.low, "high": told.high}
-
-
-def share(says: Tensor) -> Record:
-    """The same of answers (n,), 1 for "painting"."""
-    return counted(int(says.sum()), len(says))
-
-
-def finds(called: Record) -> bool:
-    """Whether generated paintings are called so more often than each kind that is none."""
-    others = [called[kind]["high"] for kind in called if kind not in (MODEL, "paintings")]
-    return bool(called[MODEL]["low"] > max(others))
 
 
 def judge_of(name: str, seed: int, which: str, no: Tensor | None = None) -> Judge:
@@ -342,87 +208,6 @@ def summary() -> Record:
     return record | {"together": pooled(new)}
 
 
-def places() -> dict[str, list[str]]:
-    """The kinds on each sheet, in reading order: a matter of a seed alone."""
-    rng = torch.Generator().manual_seed(32)
-    order = torch.randperm(len(SHOWN), generator=rng).tolist()
-    sheets = {f"sheet-{i + 1}": [SHOWN[k]] * ON_SHEET for i, k in enumerate(order)}
-    for i in range(MIXED):
-        drawn = torch.randperm(len(SHOWN) * OF_EACH, generator=rng).tolist()
-        sheets[f"mixed-{i + 1}"] = [SHOWN[k % len(SHOWN)] for k in drawn]
-    return sheets
-
-
-def write_sheets(place: Path = PLACE) -> None:
-    """The sheets as PNG, four times as large, without a word; and the key beside them."""
-    needed = ON_SHEET + MIXED * OF_EACH
-    left = {kind: iter(fresh(kind, 0)[:needed]) for kind in SHOWN}
-    place.mkdir(parents=True, exist_ok=True)
-    for name, kinds in places().items():
-        small = torch.stack([next(left[kind]) for kind in kinds])  # (n, 3, 32, 32)
-        large = functional.interpolate(to_float(small), scale_factor=4, mode="bicubic")
-        mixed = name.startswith("mixed")
-        numbers = [str(i + 1) for i in range(len(kinds))] if mixed else None
-        picture = grid(to_uint8(large), 6 if mixed else 5, 1, labels=numbers)
-        save_png(picture, place / f"{name}.png", {})
-    files.write_json(place / "key.json", places())
-    print(f"{len(places())} sheets in {place}")
-
-
-def votes(answers: Record) -> tuple[Record, Record]:
-    """Yes or no of each viewer: by one-kind sheet (V,), by mixed sheet (V, pictures)."""
-    one: Record = {name: [] for name in places() if name.startswith("sheet")}
-    mixed: Record = {name: [] for name in places() if name.startswith("mixed")}
-    for viewer, told in answers.items():
-        for name, rows in one.items():
-            need(name in told["sheets"], f"viewer {viewer} says nothing of {name}.")
-            rows.append(bool(told["sheets"][name]))
-        for name, rows in mixed.items():
-            need(name in told["mixed"], f"viewer {viewer} says nothing of {name}.")
-            n, chosen = len(places()[name]), told["mixed"][name]
-            right = all(isinstance(i, int) and 1 <= i <= n for i in chosen)
-            need(right, f"viewer {viewer}: the pictures of {name} have the numbers 1 to {n}.")
-            rows.append([i + 1 in chosen for i in range(n)])
-    return one, mixed
-
-
-def scored(answers: Record) -> Record:
-    """What viewers took for paintings, by kind.
-
-    "mixed" counts a picture where more than half of the viewers took it for a painting; "each"
-    counts every answer, and has no interval, because viewers look at the same pictures.
-    """
-    need(answers, "no viewer has answered.")
-    one, mixed = votes(answers)
-    keys = places()
-    sheets = {keys[name][0]: counted(sum(rows), len(rows)) for name, rows in one.items()}
-    by_kind: dict[str, list[Tensor]] = {kind: [] for kind in SHOWN}
-    for name, rows in mixed.items():
-        for kind, column in zip(keys[name], torch.tensor(rows).T, strict=True):  # (V,)
-            by_kind[kind].append(column)
-    each = {kind: torch.stack(columns).double() for kind, columns in by_kind.items()}  # (n, V)
-    most = {kind: share(x.mean(1) > 0.5) for kind, x in each.items()}
-    return {
-        "viewers": len(answers),
-        "sheets": sheets,
-        "mixed": most,
-        "each": {kind: float(x.mean()) for kind, x in each.items()},
-        "by_viewer": {
-            viewer: {kind: float(x[:, i].mean()) for kind, x in each.items()}
-            for i, viewer in enumerate(answers)
-        },
-        "finds": finds(most),
-    }
-
-
-def viewers() -> Record:
-    """The answers of those who looked at the sheets, and their score."""
-    file = PLACE / "answers.json"
-    need(file.exists(), "nobody has looked: write the sheets with --sheets, then ask.")
-    answers = files.read_json(file)
-    return {"seed": 0, "question": QUESTION, **scored(answers), "answers": answers}
-
-
 CELLS: dict[str, Cell] = {
     **{f"{e}-seed{s}": partial(judged, e, s) for s in SEEDS for e in EYES},
     **{f"together-seed{s}": partial(together, s) for s in NEW_SEEDS},
@@ -440,7 +225,8 @@ def show(record: Record) -> str:
         if name in record
     }
     rows |= {which: record[which]["called"] for which in ROUNDS if which in record}
-    rows |= {"together": record["together"]["called"]} if "together" in record else {}
+    if "together" in record:
+        rows["together"] = record["together"]["called"]
     rows |= {k: record[k] for k in ("called", "mixed") if k in record}
     lines = [
         f"  {name}: " + " ".join(f"{kind} {x['share']:.2f}" for kind, x in called.items())

@@ -231,6 +231,22 @@ GRIDS = {
         "challenge.py",
         {**KID, "images": "images", "processor seconds": "training_seconds"},
     ),
+    "blind": Grid(
+        "Painting or not? What frozen judges call paintings, who never saw a generated one.",
+        "blind.py",
+        {
+            f"{kind}{words}": f"{where}called/{name}/share"
+            for where, words in (("second/", ""), ("", ", both judges"))
+            for kind, name in (
+                ("held-out paintings", "paintings"),
+                ("paintings-32", "paintings-32"),
+                ("PCA-Gaussian", "gaussian"),
+                ("shuffled blocks", "blocks"),
+                ("untrained generator", "untrained"),
+                ("noise", "noise"),
+            )
+        },
+    ),
     "outlook": Grid(
         "One-step students of a diffusion model, with and without an adversarial loss, equal time.",
         "outlook.py",
