@@ -1,4 +1,4 @@
-"""The blind test: what its pictures keep and lose, how judges are frozen, how answers are scored."""
+"""The blind test: what pictures keep and lose, how judges are frozen, how answers are scored."""
 
 from __future__ import annotations
 
