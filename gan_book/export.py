@@ -71,9 +71,9 @@ class LabelWeights(nn.Module):
     One-hot weights choose a class, as the embedding that it replaces; others mix classes.
     """
 
-    def __init__(self, embed: nn.Embedding) -> None:
+    def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.weight = embed.weight
+        self.weight = nn.Parameter(weight.detach())  # (K, features)
 
     def forward(self, weights: Tensor) -> Tensor:
         return weights @ self.weight  # (N, features)
@@ -92,7 +92,7 @@ class Part(nn.Module):
         )
         if self.net.num_classes:
             latent: Any = self.net.latent
-            latent.embed = LabelWeights(latent.embed)
+            latent.embed = LabelWeights(latent.embed.weight)
         self.part, self.points = part, points
 
     def example(self, n: int) -> dict[str, Tensor]:

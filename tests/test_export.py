@@ -75,6 +75,15 @@ def test_pictures_need_not_be_square(generator, tmp_path):
     assert made.error < 1e-5
 
 
+def test_vectors_that_are_sums_are_exported(tmp_path):
+    model = model_of(classes=6, model="dcgan", width=4, z_dim=4, factors=(3, 2))
+    path = tmp_path / "x.onnx"
+    export_onnx(model, path)
+    z, labels = latents(6, 4, seed=0), torch.arange(6)
+    got = run(path, z=z, labels=torch.eye(6))
+    torch.testing.assert_close(got, model.generator(z, labels), atol=1e-5, rtol=0)
+
+
 def test_labels_may_be_mixed(tmp_path):
     model = model_of(classes=3, model="dcgan", width=4, z_dim=4)
     path = tmp_path / "x.onnx"

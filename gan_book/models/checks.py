@@ -70,6 +70,24 @@ def picture(
     )
 
 
+def factors(value: Any, num_classes: int) -> tuple[int, ...] | None:
+    """How many values each of several labels has, if the classes are their combinations."""
+    if value is None:
+        return None
+    need(
+        isinstance(value, (list, tuple)) and len(value) > 1,
+        "the network option 'factors' must be a list of two or more whole numbers, how many values "
+        f"each label has, but it is {brief(value)}.",
+    )
+    counts = tuple(whole("factors", k, 2, LARGEST_CLASSES) for k in value)
+    need(
+        math.prod(counts) == num_classes,
+        f"the product of the network option 'factors', {brief(value)}, must be the number of "
+        f"classes, {num_classes}, but it is {math.prod(counts)}.",
+    )
+    return counts
+
+
 def start_grid(
     size: tuple[int, int], start: Any = None, doublings: int | None = None
 ) -> tuple[tuple[int, int], int]:

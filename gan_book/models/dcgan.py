@@ -13,13 +13,15 @@ fully connected layers):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import known
 from . import checks
-from .layers import LEAKY_GAIN, SLOPE, LabelledLatent, init_normal, needed, zero_
+from .layers import LEAKY_GAIN, SLOPE, LabelledLatent, init_normal, label_vectors, needed, zero_
 
 CLASSIC_SD = 0.02
 UPSAMPLING = ("transposed", "resize")
@@ -77,7 +79,8 @@ class DCGANGenerator(nn.Module):
     or one side: start grid * 2^stages (``checks.start_grid``), the grid chosen automatically or
     by ``start``. ``width`` is the number of channels before the last stage, doubled at each lower
     resolution up to ``max_width`` (default 8 width). A label joins z as a learned vector of
-    ``embedding`` numbers (default: z_dim).
+    ``embedding`` numbers (default: z_dim); with ``factors``, classes are combinations of several
+    labels, and their vectors are sums (``layers.FactoredEmbedding``).
     ``size=64, batch_norm=True``, the network of a co-author's code (kernels 4 x 4; the figure of
     the paper has 5 x 5 and twice the channels), has 3,576,704 parameters.
     Raises ``GanBookError`` for impossible options.
@@ -97,6 +100,7 @@ class DCGANGenerator(nn.Module):
         interpolation: str = "nearest",
         start: int | tuple[int, int] | None = None,
         embedding: int | None = None,
+        factors: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.size, self.channels, self.num_classes, self.z_dim = checks.picture(
@@ -111,7 +115,8 @@ class DCGANGenerator(nn.Module):
         widths = checks.widths(width, max_width, stages)[::-1]  # from the start grid up
         embedding = z_dim if embedding is None else checks.whole("embedding", embedding)
 
-        self.latent = LabelledLatent(z_dim, num_classes, embedding)
+        factors = checks.factors(factors, num_classes)
+        self.latent = LabelledLatent(z_dim, num_classes, embedding, factors)
         cells = self.start[0] * self.start[1]
         self.first = nn.Linear(self.latent.features, widths[0] * cells, bias=not classic)
         _init(self.first, classic, 1.0)
@@ -141,7 +146,8 @@ class DCGANDiscriminator(nn.Module):
     normalizes all stages but the first, couples the samples of a batch and so does not go with
     gradient penalties; it is off by default.
     Conditional: projection (Miyato and Koyama, 2018), the inner product of the mean features with
-    a learned vector for the label, times 1/sqrt(features), is added to the logit.
+    a learned vector for the label, times 1/sqrt(features), is added to the logit. ``factors``: as
+    in the generator.
     ``size=64, batch_norm=True``, the network of that code, has 2,765,568 parameters.
     Raises ``GanBookError`` for impossible options.
     """
@@ -156,6 +162,7 @@ class DCGANDiscriminator(nn.Module):
         max_width: int | None = None,
         batch_norm: bool = False,
         start: int | tuple[int, int] | None = None,
+        factors: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.size, self.channels, self.num_classes, _ = checks.picture(size, channels, num_classes)
@@ -172,9 +179,8 @@ class DCGANDiscriminator(nn.Module):
         self.norms = nn.ModuleList(_norm(w, classic and i > 0) for i, w in enumerate(widths))
         self.head = nn.Linear(widths[-1] * self.start[0] * self.start[1], 1, bias=False)
         _init(self.head, classic, 1.0)
-        self.embed = nn.Embedding(self.num_classes, widths[-1]) if self.num_classes else None
-        if self.embed is not None:
-            init_normal(self.embed.weight, fan_in=1)
+        factors = checks.factors(factors, self.num_classes)
+        self.embed = label_vectors(self.num_classes, widths[-1], factors)
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """The picture and what each stage makes of it: (N, Ci, H/2^i, W/2^i)."""

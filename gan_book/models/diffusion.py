@@ -40,7 +40,7 @@ def rates(t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """
     need(
         t.shape == x.shape[:1],
-        f"{len(x)} samples need {len(x)} times, one each, but the times have shape {(*t.shape,)}.",
+        f"{(n := x.shape[0])} samples need {n} times, one each; the times have shape {(*t.shape,)}.",
     )
     angle = TURN * t.reshape(-1, *[1] * (x.dim() - 1))  # (N, 1, ...)
     return torch.cos(angle), torch.sin(angle)

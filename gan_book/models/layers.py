@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -61,19 +62,65 @@ class Resample(nn.Module):
         return "up" if self.up else "down"
 
 
+class FactoredEmbedding(nn.Module):
+    """A vector for each combination of several labels: the sum of one vector for each of them.
+
+    The combinations are counted as digits are, the last label fastest: with factors (12, 8) the
+    class 8 i + j has the i-th of 12 vectors plus the j-th of 8, so that 96 classes share 20
+    vectors, and a combination can be asked for that no sample had. Each sum is N(0, 1).
+    (N,) int64 -> (N, features).
+    """
+
+    def __init__(self, factors: Sequence[int], features: int) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(class_vectors(k, features, 1 / len(factors)) for k in factors)
+
+    @property
+    def weight(self) -> Tensor:
+        """The vectors of all combinations, (K, features)."""
+        tables: list[Tensor] = [part.weight for part in self.parts]  # type: ignore[misc]
+        rows = tables[0]
+        for table in tables[1:]:
+            rows = (rows[:, None] + table).flatten(0, 1)  # (K1 ... Ki, features)
+        return rows
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return F.embedding(labels, self.weight)  # (N, features)
+
+
+def class_vectors(num_classes: int, features: int, variance: float = 1.0) -> nn.Embedding:
+    """A learned vector for each class, N(0, variance)."""
+    embed = nn.Embedding(num_classes, features)
+    init_normal(embed.weight, math.sqrt(variance), fan_in=1)
+    return embed
+
+
+def label_vectors(
+    num_classes: int, features: int, factors: Sequence[int] | None = None
+) -> nn.Module | None:
+    """Vectors (features,) of the classes, one each or as sums; None without classes."""
+    if factors is not None:
+        return FactoredEmbedding(factors, features)
+    return class_vectors(num_classes, features) if num_classes else None
+
+
 class LabelledLatent(nn.Module):
     """z, joined for conditional generators by a learned vector for the label, N(0, 1) like z.
 
     (N, z_dim), (N,) -> (N, z_dim + embedding); without classes z passes unchanged and labels are
-    ignored.
+    ignored. ``factors``: see ``FactoredEmbedding``.
     """
 
-    def __init__(self, z_dim: int, num_classes: int, embedding: int) -> None:
+    def __init__(
+        self,
+        z_dim: int,
+        num_classes: int,
+        embedding: int,
+        factors: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.features = z_dim + (embedding if num_classes else 0)
-        self.embed = nn.Embedding(num_classes, embedding) if num_classes else None
-        if self.embed is not None:
-            init_normal(self.embed.weight, fan_in=1)
+        self.embed = label_vectors(num_classes, embedding, factors)
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
         if self.embed is None:

@@ -24,7 +24,16 @@ from torch import Tensor, nn
 
 from ..errors import known, need
 from . import checks
-from .layers import LEAKY_GAIN, SLOPE, LabelledLatent, Resample, init_normal, needed, zero_
+from .layers import (
+    LEAKY_GAIN,
+    SLOPE,
+    LabelledLatent,
+    Resample,
+    init_normal,
+    label_vectors,
+    needed,
+    zero_,
+)
 
 
 class ResidualBlock(nn.Module):
@@ -200,9 +209,7 @@ class R3GANDiscriminator(nn.Module):
         self.head = nn.Linear(widths[0], widths[0] if self.num_classes else 1, bias=False)
         init_normal(self.pool.weight)
         init_normal(self.head.weight)
-        self.embed = nn.Embedding(self.num_classes, widths[0]) if self.num_classes else None
-        if self.embed is not None:
-            init_normal(self.embed.weight, fan_in=1)
+        self.embed = label_vectors(self.num_classes, widths[0])
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         x = self.first(x)  # (N, C, H, W)

@@ -1,6 +1,6 @@
 """Conditional GANs: three ways to tell the label, a long tail of kinds, and creative networks.
 
-    python tests/benchmarks/conditional.py              # every cell without a result, 13 minutes
+    python tests/benchmarks/conditional.py              # every cell without a result, 2 hours
     python tests/benchmarks/conditional.py way-ac       # some cells, by the start of their name
 
 Eight kinds of landscapes of 16 x 16: two styles in four palettes each; label = 4 * style + palette.
@@ -12,12 +12,16 @@ The same processor time in each cell of a group.
   unconditional or conditional; three seeds.
 - can: a creative adversarial network, and the same with G's wish switched off; one seed, to look
   at.
+- pairs: the 96 pairs of the Atelier at 32 x 32, with a vector for each pair or one for each style
+  and each palette, and with penalties that fade or last; "shipped" is the model in data/models.
+  One seed, 40 minutes each; the best checkpoint by KID on validation pictures is measured.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -27,8 +31,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+import gan_book as gb
+from gan_book.checkpoints import read_json
 from gan_book.conditioning import (
     AmbiguityObjective,
     AuxiliaryObjective,
@@ -47,11 +53,16 @@ from gan_book.models import build_discriminator, build_generator
 from gan_book.plots import save_grid
 from gan_book.results import results_folder
 from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
+from tests.benchmarks.showcase import pairs
 
 NAME = "conditional"
 CHOSEN, TINTS = ["dunes", "mist"], list(PALETTES)[:4]
 K, Z, WIDTH, SIZE = len(CHOSEN) * len(TINTS), 32, 16, 16
 SEEDS, BATCH, MADE, PICTURES = range(3), 32, 320, 2_000
+EACH = 6  # pictures of each of the 96 pairs
+RUNS = Path(__file__).parents[2] / "runs"
+FADING = {key: {"start": 2.0, "end": 0.5, "images": 250_000} for key in ("r1", "r2")}
+PAIR_LABELS = ("one-vector-fading", "two-vectors-fading", "shipped")
 SECONDS = {"way": 40.0, "tail": 40.0, "can": 40.0}
 SURE = 0.9  # a picture is readable if the reader gives style and palette this probability
 KINDS = [f"{style}, {tint}" for style in CHOSEN for tint in TINTS]
@@ -203,6 +214,57 @@ def can(kind: str, seed: int) -> Record:
     return record
 
 
+@lru_cache
+def real_pairs() -> tuple[Tensor, Tensor]:
+    """Features and labels of fresh pictures, EACH of every pair."""
+    images = [
+        load_images("atelier", size=32, n=EACH, seed=3, styles=[style], palettes=[tint]).images
+        for style in STYLES
+        for tint in PALETTES
+    ]
+    return extractor()(torch.cat(images)), torch.arange(len(images)).repeat_interleave(EACH)
+
+
+@torch.no_grad()
+def judged_pairs(generator: nn.Module) -> Record:
+    """Obedience, variety and KID of a generator of the 96 pairs, and both by style."""
+    truth, asked = real_pairs()
+    z = torch.randn(len(asked), generator.z_dim, generator=torch.Generator().manual_seed(0))  # type: ignore[call-overload]
+    made = to_uint8(generator(z, asked))  # (N, 3, 32, 32)
+    features, seen = extractor()(made), extractor().read(made)  # type: ignore[attr-defined]
+    tints, count = len(PALETTES), len(STYLES) * len(PALETTES)
+    style, tint = seen.style == asked // tints, seen.palette == asked % tints  # (N,) each
+    ratio = spread(features, asked, count) / spread(truth, asked, count)  # (96,)
+    return {
+        "made": len(made),
+        "style": float(style.float().mean()),
+        "palette": float(tint.float().mean()),
+        "covered": int((style & tint).view(count, -1).any(1).sum()),
+        "spread": float(ratio.mean()),
+        "style_by_style": style.float().view(len(STYLES), -1).mean(1),
+        "spread_by_style": ratio.view(len(STYLES), -1).mean(1),
+        "kid": kernel_distance(truth, features).value,
+    }
+
+
+def pair_labels(kind: str) -> Record:
+    if kind == "shipped":
+        model = gb.load_model("atelier-32-pairs", device="cpu")
+        facts = {"images": model.card["images seen"], "recipe": model.card["recipe"]}
+        return {"seed": 0} | facts | judged_pairs(model.generator)
+    recipe = gb.recipe("atelier-32-pairs", **FADING)
+    if kind == "one-vector-fading":
+        nets = {"generator": recipe.generator, "discriminator": recipe.discriminator}
+        plain = {
+            side: {k: v for k, v in net.items() if k != "factors"} for side, net in nets.items()
+        }
+        recipe = replace(recipe, **plain)
+    folder = RUNS / f"pairs-{kind}"
+    run = gb.train(recipe, pairs(32), folder, resume=True, select=True)
+    facts = {"images": read_json(folder / "best.json")["images"], "trained": run.images_seen}
+    return {"seed": 0} | facts | {"recipe": recipe.to_dict()} | judged_pairs(run.best.generator)
+
+
 CELLS: dict[str, Cell] = {
     f"{name}-seed{seed}": partial(run, kind, seed)
     for seed in SEEDS
@@ -215,6 +277,7 @@ CELLS: dict[str, Cell] = {
     )
 }
 CELLS |= {f"{kind}-seed0": partial(can, kind, 0) for kind in ("can", "can-off")}
+CELLS |= {f"pairs-{kind}": partial(pair_labels, kind) for kind in PAIR_LABELS}
 
 
 def show(record: Record) -> str:

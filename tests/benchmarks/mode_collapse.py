@@ -1,6 +1,6 @@
 """Mode collapse with and without penalties, over seeds; one JSON a cell, all its seeds at once.
 
-    python tests/benchmarks/mode_collapse.py           # every cell without a result, 75 minutes
+    python tests/benchmarks/mode_collapse.py           # every cell without a result, two hours
     python tests/benchmarks/mode_collapse.py grid      # some cells, by the start of their name
     python tests/benchmarks/mode_collapse.py --again grid-relativistic
 
@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout witho
 from tests.benchmarks.grids import grid_parser, run_grid
 from tests.benchmarks.mode_collapse_games import (
     FIRST_SEEDS,
+    FRESH_SEEDS,
     GRID_SEEDS,
     NAME,
     digits_cell,
@@ -34,6 +35,14 @@ from tests.benchmarks.mode_collapse_games import (
 
 NONE = {"r1": 0.0, "r2": 0.0}
 SHORT = {"ema_half_life": 10_000}
+LARGE = {  # four times the batch: every length that is counted in images is four times as long
+    "batch_size": 1_024,
+    "total_images": 20_480_000,
+    "r1": {"start": 0.1, "end": 0.001, "images": 16_384_000},
+    "r2": {"start": 0.1, "end": 0.001, "images": 16_384_000},
+    "lr": {"start": 5e-3, "end": 5e-4, "images": 20_480_000},
+    "ema_half_life": 1_000_000,
+}
 VARIANTS: dict[str, dict[str, Any]] = {
     "relativistic": {},
     "relativistic-none": NONE,
@@ -54,6 +63,7 @@ def cells() -> dict[str, Callable[[], dict[str, Any]]]:
     names = list(VARIANTS)
     for name in names[:3]:  # those that the bars are about
         found[f"grid-{name}"] = partial(grid_cell, VARIANTS[name])
+    found["grid-relativistic-large"] = partial(grid_cell, LARGE, FRESH_SEEDS)
     found["grid-relativistic-short"] = partial(grid_cell, SHORT, FIRST_SEEDS)
     found["shares-relativistic"] = partial(shares_cell, SHORT)  # what a short average costs
     for name in ("relativistic", "relativistic-none"):

@@ -18,6 +18,7 @@ Record = dict[str, Any]
 FEWER_SEEDS, RING_SEEDS, DIGIT_SEEDS = range(5), range(5), range(3)
 FIRST_SEEDS = range(10)  # with the short average; what came out chose the longer one ...
 GRID_SEEDS = range(10, 20)  # ... which these, never looked at before, then had to prove
+FRESH_SEEDS = range(20, 30)  # for batches of 1,024, tried once, on these seeds
 SHARE_SAMPLES = 20_000
 GRID_SAMPLES = 2_500  # a mode of 25 counts with 20 of them
 RING_SAMPLES = 10_000

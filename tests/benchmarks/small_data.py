@@ -60,11 +60,13 @@ DRAWN, LAST = 500, 2_000  # pictures drawn for a KID on the way, and at the end
 STYLES = ["dunes", "mist"]
 RUNS = Path(__file__).parents[2] / "runs" / "small-data"
 POLICY = ["color", "translation", "cutout"]
+WEAK = {"r1": 0.001, "r2": 0.001}  # a tenth of the others' penalties
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "augmented": {"policy": POLICY, "augment": "fixed", "augment_p": 0.6},
     "adaptive": {"policy": POLICY, "augment": "adaptive"},
-    "weak": {"r1": 0.001, "r2": 0.001},  # a tenth of the others' penalties
+    "weak": WEAK,
+    "weak-augmented": {"policy": POLICY, "augment": "fixed", "augment_p": 0.6, **WEAK},
     "gentle": {"policy": POLICY, "augment": "fixed", "augment_p": 0.3},
     "always": {"policy": POLICY, "augment": "fixed", "augment_p": 1.0},
 }
@@ -240,7 +242,7 @@ def traits(x: Tensor) -> dict[str, Tensor]:
     }
 
 
-def leak(seed: int) -> Record:
+def leak(seed: int, ways: tuple[str, ...]) -> Record:
     """Mean and spread of the traits of pictures: real ones, planted leaks, and generators.
 
     "membership": how often a training picture lies nearer to 1,000 generated ones than a held-out.
@@ -256,7 +258,7 @@ def leak(seed: int) -> Record:
     net = gb.extractor(device="cpu")
     known, unknown = (net(pictures.images[i])[None] for i in (split.train, split.test))
     copying = {}
-    for way in ("plain", "augmented", "gentle", "always"):
+    for way in ways:
         for kept in ("best", "final"):
             path = RUNS / f"n100-{way}-seed{seed}" / f"{kept}.safetensors"
             if way in ("gentle", "always") and not path.exists():
@@ -281,10 +283,13 @@ def summary() -> Record:
     """Means over the seeds there are: curves, gaps, what stopping early would have delivered."""
     cells = gb.load_results("small-data")
     found: Record = {"seeds": list(SEEDS)}
-    for n in SIZES:
+    pairs = {f"n{n}": {"plain": "plain", "augmented": "augmented"} for n in SIZES}
+    pairs["n100-weak"] = {"plain": "weak", "augmented": "weak-augmented"}
+    for label, ways in pairs.items():
+        size = label.split("-")[0]
         rows = {
-            way: [r for name, r in cells.items() if name.startswith(f"n{n}-{way}-seed")]
-            for way in ("plain", "augmented")
+            role: [r for name, r in cells.items() if name.startswith(f"{size}-{way}-seed")]
+            for role, way in ways.items()
         }
         seeds = {way: [row["seed"] for row in some] for way, some in rows.items()}
         if not all(rows.values()):
@@ -313,7 +318,7 @@ def summary() -> Record:
         lower = [a < b for a, b in zip(augmented["kid"], plain["kid"], strict=True)]
         if lower[-1]:  # from here on augmentation stays ahead
             part["crossing"] = plain["images"][len(lower) - [*lower[::-1], False].index(False)]
-        found[f"n{n}"] = part
+        found[label] = part
     return found
 
 
@@ -339,7 +344,7 @@ def spread(name: str, values: list[float]) -> dict[str, Any]:
 CELLS: dict[str, Cell] = {
     f"n100-{way}-seed{seed}": partial(cell, 100, way, seed, IMAGES[100])
     for seed in SEEDS
-    for way in ("plain", "augmented")
+    for way in ("plain", "augmented", "weak", "weak-augmented")
 }
 CELLS |= {
     f"n{n}-{way}-seed{seed}": partial(cell, n, way, seed, IMAGES[n])
@@ -354,13 +359,11 @@ CELLS |= {
     for way in ("tuned", "scratch")
 }
 CELLS |= {f"n100-always-seed{s}": partial(cell, 100, "always", s, 256_000) for s in SEEDS}
-CELLS |= {
-    f"n100-{way}-seed{s}": partial(cell, 100, way, s, 320_000)
-    for s in SEEDS
-    for way in ("weak", "gentle")
-}
+CELLS |= {f"n100-gentle-seed{s}": partial(cell, 100, "gentle", s, 320_000) for s in SEEDS}
 CELLS |= {f"n100-adaptive-seed{s}": partial(cell, 100, "adaptive", s, 512_000) for s in SEEDS}
-CELLS |= {f"leak-seed{s}": partial(leak, s) for s in SEEDS} | {"summary": summary}
+LEAKS = {"leak": ("plain", "augmented", "gentle", "always"), "leak-weak": ("weak-augmented",)}
+CELLS |= {f"{name}-seed{s}": partial(leak, s, ways) for name, ways in LEAKS.items() for s in SEEDS}
+CELLS["summary"] = summary
 FOR_A_GPU: dict[str, Cell] = {
     f"long-n300-{way}-seed{s}": partial(cell, 300, way, s, LONG)
     for s in SEEDS
