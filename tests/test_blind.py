@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from gan_book import checkpoints as files
 from gan_book.data import load_images, to_float
@@ -130,9 +131,12 @@ def test_seeds_are_pooled_and_the_same_paintings_are_counted_once() -> None:
 
 
 @pytest.mark.usefixtures("pictures")
-def test_sheets_tell_nothing_and_the_key_everything(tmp_path: Path) -> None:
-    from PIL import Image
-
+def test_sheets_tell_nothing_and_the_key_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = blind_viewers.ON_SHEET + blind_viewers.MIXED * blind_viewers.OF_EACH
+    for count in ("MADE", "CONTROLS"):
+        monkeypatch.setattr(blind_pictures, count, needed)
     blind.write_sheets(tmp_path)
     key = files.read_json(tmp_path / "key.json")
     assert key == places()

@@ -1,7 +1,7 @@
 """Would you take them for paintings? Judges that never saw a generated picture, and sheets.
 
     python tests/benchmarks/blind.py --sheets    # the sheets for viewers, into runs/blind
-    python tests/benchmarks/blind.py             # every cell without a result, 4 minutes
+    python tests/benchmarks/blind.py             # every cell without a result, 3 minutes
     python tests/benchmarks/blind.py viewers --again      # score the answers of the viewers
 
 Cells "trained-seedN", "random-seedN": judges of features, "painting or not", at 32 x 32, by two
