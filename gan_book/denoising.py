@@ -125,9 +125,12 @@ class DDIMGenerator(nn.Module):
         self.sample_shape: tuple[int, ...] = tuple(denoiser.sample_shape)  # type: ignore[arg-type]
         self.z_dim = math.prod(self.sample_shape)
 
+    def step(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """One step of those, from x_t (N, C, H, W) to x_s; times (N,)."""
+        return step(self.denoiser, x, t, s, bound=1.0)
+
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         x = z.unflatten(1, self.sample_shape)  # (N, C, H, W)
         for t, s in pairwise(torch.linspace(1, 0, self.steps + 1).tolist()):
-            now, then = (x.new_full(x.shape[:1], at) for at in (t, s))  # (N,) each
-            x = step(self.denoiser, x, now, then, bound=1.0)  # (N, C, H, W)
+            x = self.step(x, x.new_full(x.shape[:1], t), x.new_full(x.shape[:1], s))
         return x

@@ -104,6 +104,9 @@ class Part(nn.Module):
             mixed = torch.rand(n, net.num_classes, generator=torch.Generator().manual_seed(n))
             mixed[0] = torch.eye(net.num_classes)[0]
             classes = {"labels": mixed / mixed.sum(1, keepdim=True)}  # (n, num_classes)
+        if hasattr(net, "denoiser"):
+            return {"x": z.unflatten(1, net.sample_shape), "t": torch.full((n,), 0.5),
+                    "s": torch.full((n,), 0.4)}  # fmt: skip
         if self.part == "whole":
             return {"z": z, **classes}
         if self.part == "mapping":
@@ -130,6 +133,8 @@ class Part(nn.Module):
             if "psi" in given:
                 w = net.w_mean + given["psi"][:, :, None] * (w - net.w_mean)
             return w
+        if "t" in given:
+            return net.step(**given)  # (N, C, H, W), noisy but for s = 0: nothing to clip
         if self.part == "whole":
             x = net(given["z"], given.get("labels"))  # (N, C, H, W), or (N, 2)
         elif "places" in given:
@@ -155,6 +160,8 @@ def export_onnx(
     "labels" (batch, num_classes), weights of the classes with the sum 1: one-hot, or a mixture;
     "mapping" of a StyleGAN also "psi" (batch, 1), the truncation; "synthesis" takes "w" and "noise"
     (batch, noise_dim), that of an inr "w" and "places" (places, 2), as ``inr.places`` gives them.
+    A diffusion model is exported as one step of its sampler, to be called in a loop: "x" (batch,
+    C, H, W), at first standard normal, and the times "t" and "s" (batch,), from 1 down to 0.
     Output: "image" (batch, C, H, W) in [-1, 1]; "w"; "colors" (batch, C, places); or "points".
 
     Raises ``GanBookError`` when onnx, onnxscript or onnxruntime is missing, when the network cannot

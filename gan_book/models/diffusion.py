@@ -38,9 +38,10 @@ def rates(t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
     Raises ``GanBookError`` unless there is one time for each sample of x (N, ...).
     """
+    n = x.shape[0]  # not len(), which would fix the batch of an exported network
     need(
         t.shape == x.shape[:1],
-        f"{(n := x.shape[0])} samples need {n} times, one each; the times have shape {(*t.shape,)}.",
+        f"{n} samples need {n} times, one each, but the times have shape {(*t.shape,)}.",
     )
     angle = TURN * t.reshape(-1, *[1] * (x.dim() - 1))  # (N, 1, ...)
     return torch.cos(angle), torch.sin(angle)

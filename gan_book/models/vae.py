@@ -59,7 +59,8 @@ class ConvEncoder(DCGANDiscriminator):
         zero_(self.head.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        mean, log_variance = super().forward(x).chunk(2, 1)  # (N, z_dim) each
+        features = self.maps(x)[-1].flatten(1)  # (N, C h w)
+        mean, log_variance = self.head(features).chunk(2, 1)  # (N, z_dim) each
         return mean, log_variance
 
 
