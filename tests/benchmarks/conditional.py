@@ -13,7 +13,8 @@ The same processor time in each cell of a group.
 - can: a creative adversarial network, and the same with G's wish switched off; one seed, to look
   at.
 - pairs: the 96 pairs of the Atelier at 32 x 32, with a vector for each pair or one for each style
-  and each palette, and with penalties that fade or last; "shipped" is the model in data/models.
+  and each palette, and with penalties that fade or last; "shipped" is the model in data/models,
+  "later" the same run where it was stopped (runs/atelier-32-pairs has to be there).
   One seed, 40 minutes each; the best checkpoint by KID on validation pictures is measured.
 """
 
@@ -59,10 +60,10 @@ NAME = "conditional"
 CHOSEN, TINTS = ["dunes", "mist"], list(PALETTES)[:4]
 K, Z, WIDTH, SIZE = len(CHOSEN) * len(TINTS), 32, 16, 16
 SEEDS, BATCH, MADE, PICTURES = range(3), 32, 320, 2_000
-EACH = 6  # pictures of each of the 96 pairs
+EACH = 24  # pictures of each of the 96 pairs
 RUNS = Path(__file__).parents[2] / "runs"
 FADING = {key: {"start": 2.0, "end": 0.5, "images": 250_000} for key in ("r1", "r2")}
-PAIR_LABELS = ("one-vector-fading", "two-vectors-fading", "shipped")
+PAIR_LABELS = ("one-vector-fading", "two-vectors-fading", "shipped", "later")
 SECONDS = {"way": 40.0, "tail": 40.0, "can": 40.0}
 SURE = 0.9  # a picture is readable if the reader gives style and palette this probability
 KINDS = [f"{style}, {tint}" for style in CHOSEN for tint in TINTS]
@@ -252,6 +253,10 @@ def pair_labels(kind: str) -> Record:
         model = gb.load_model("atelier-32-pairs", device="cpu")
         facts = {"images": model.card["images seen"], "recipe": model.card["recipe"]}
         return {"seed": 0} | facts | judged_pairs(model.generator)
+    if kind == "later":
+        run = gb.load_run(RUNS / "atelier-32-pairs", device="cpu")
+        facts = {"images": run.images_seen, "recipe": run.recipe.to_dict()}
+        return {"seed": 0} | facts | judged_pairs(run.generator)
     recipe = gb.recipe("atelier-32-pairs", **FADING)
     if kind == "one-vector-fading":
         nets = {"generator": recipe.generator, "discriminator": recipe.discriminator}

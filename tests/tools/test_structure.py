@@ -21,7 +21,7 @@ FILE_LINES = 350
 # a transformer, U-Nets, FastGAN's ideas, objectives with encoders, path lengths), part 4 1,545
 # (latents and inversion, translators, conditioning, coordinate networks, a SinGAN, classifiers,
 # pages of runs).
-CODE_LINES = 11_494
+CODE_LINES = 11_681
 LOOP_LINES = 60
 LOOPS = {"training.py": ("run_steps",)}
 
@@ -61,6 +61,7 @@ ROOM_OF = {
     "control": "training",  # adapts the augmentation from held-out pictures
     "doctor": "training",  # a run records what the machine is
     "training": "training",
+    "fitted": "training",
     "fitting": "training",  # one network, one loss: VAE and diffusion
     "classifying": "training",  # classifiers on real and generated pictures
     "translator": "training",  # from picture to picture: trained, saved, applied
