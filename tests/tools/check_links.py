@@ -60,7 +60,8 @@ def sorted_out(found: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
         if one["status"] not in ("broken", "timeout"):
             continue
         line = f"{one['filename']}:{one['lineno']}: {one['uri']}: {one['info'] or one['status']}"
-        soft = one["status"] == "timeout" or any(mark in one["info"] for mark in REFUSALS)
+        reason = one["info"].replace(one["uri"], "")  # an address may hold digits like a status
+        soft = one["status"] == "timeout" or any(mark in reason for mark in REFUSALS)
         (refused if soft else gone).add(line)
     return sorted(gone), sorted(refused)
 

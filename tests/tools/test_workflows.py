@@ -165,9 +165,11 @@ def test_links_that_are_gone_and_links_that_refuse():
         base | {"status": "broken", "uri": "https://e.org", "info": "403 Client Error: Forbidden"},
         base | {"status": "timeout", "uri": "https://f.org", "info": ""},
         base | {"status": "broken", "uri": "https://g.org", "info": "Name or service not known"},
-    ]
+        base | {"status": "broken", "uri": (port := "http://h.org:40549/x"),
+                "info": f"404 Client Error: Not Found for url: {port}"},
+    ]  # fmt: skip
     gone, refused = check_links.sorted_out(found)
-    assert [line.split(": ")[1] for line in gone] == ["https://d.org", "https://g.org"]
+    assert [line.split(": ")[1] for line in gone] == [port, "https://d.org", "https://g.org"]
     assert [line.split(": ")[1] for line in refused] == ["https://e.org", "https://f.org"]
 
 
