@@ -48,14 +48,20 @@ class Finding(NamedTuple):
 
 
 def examine() -> list[Finding]:
-    """Look at everything; each check that fails by itself becomes a note, never a traceback."""
+    """Look at everything; a check that fails by itself is reported, never a traceback.
+
+    Where that check is PyTorch's, training cannot work: its library does not even load.
+    """
     found: list[Finding] = []
     for check in (python, pytorch, gpu, processor, bf16, compiler, packages, disk, cache, hosts):
         try:
             found.extend(check())
         except Exception as error:  # noqa: BLE001 (a doctor reports what it cannot examine)
             text = f"could not be examined ({type(error).__name__}: {error})"
-            found.append(Finding("note", check.__name__, text))
+            if check is pytorch:
+                found.append(Finding("missing", "PyTorch", text, True))
+            else:
+                found.append(Finding("note", check.__name__, text))
     return found
 
 

@@ -107,7 +107,7 @@ def train(
     in total; schedules follow the recipe's total, so a run in slices (``resume=True``) equals one
     run: bit for bit on one CPU with one thread count, up to the order of sums on a GPU. ``init``
     starts from the weights of a model or run; a run that is resumed ignores it.
-    ``holdout`` sets pictures aside ("auto": max(64, 10 %)) that are never trained on.
+    ``holdout`` sets pictures aside ("auto": max(64, 10 %), at most 25 %) that are never trained on.
     ``select`` keeps the generator that is best on validation pictures, as ``run.best``, and stops
     where training pictures are copied (``gan_book.selection``); the report on test pictures is
     ``gb.evaluate``'s. Left out, both are as the run began, and for a new run "auto" and no.

@@ -49,8 +49,8 @@ def tier() -> Tier:
 def by_tier(**values: Any) -> Any:
     """Return the value for this machine's tier: ``steps = by_tier(cpu=200, gpu=5_000)``.
 
-    A tier that is not named takes the value of the next smaller one. Tiers change sizes and steps,
-    never the method.
+    A tier that is not named takes the value of the next smaller one. Tiers are for sizes, steps
+    and the recipes that go with them, not for another method.
 
     Raises
     ------

@@ -87,6 +87,15 @@ def test_a_check_that_fails_becomes_a_note(monkeypatch):
     assert any("no luck" in finding.text and finding.status == "note" for finding in examine())
 
 
+def test_a_torch_that_does_not_load_is_fatal(monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("raise OSError('libcudart is missing')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "torch")
+    fatal = [finding for finding in examine() if finding.fatal]
+    assert [(finding.subject, finding.status) for finding in fatal] == [("PyTorch", "missing")]
+    assert "libcudart is missing" in fatal[0].text
+
+
 @pytest.mark.parametrize(
     ("variable", "subject"), [("COLAB_RELEASE_TAG", "Colab"), ("KAGGLE_KERNEL_RUN_TYPE", "Kaggle")]
 )

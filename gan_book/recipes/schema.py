@@ -51,7 +51,7 @@ def _limits(low: float | None = None, high: float | None = None, **extra: Any) -
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that determines a run, besides the pictures, the seed and the device.
+    """The settings of a run, besides the pictures, the seed and the device.
 
     ``size`` is (height, width) in pixels, weights of penalties multiply ``0.5 * E |grad|^2``
     (``r1``, ``r2``) or ``E (|grad| - 1)^2`` (``gp``), learning rates are Adam's, and all

@@ -100,6 +100,12 @@ SHOWS = {
         "A thousand pictures",
         "The model of the chapter Style-based generators, whose layers are steered one by one.",
     ),
+    "transformer-16": Show(
+        landscapes,
+        "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
+        "A thousand pictures",
+        "The finished model of the chapter Transformers, whose own trainings last seconds.",
+    ),
     "inr-32": Show(
         landscapes,
         "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "

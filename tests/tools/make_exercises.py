@@ -134,6 +134,8 @@ def counts(every: list[Exercise], chapters: int) -> str:
     """Return the sentence that counts."""
     kinds = Counter(kind for one in every for kind in one.kinds)
     named = ", ".join(f"{kinds[kind]} {kind}" for kind in make_student.KINDS.values())
+    twice = sum(len(one.kinds) > 1 for one in every)
+    named += f" ({twice} of them counted twice)" if twice else ""
     code = sum(any(name.startswith("code") for name in one.solutions) for one in every)
     checked = sum("code, checked" in one.solutions for one in every)
     return (
