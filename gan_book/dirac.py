@@ -33,7 +33,8 @@ class Game:
         r1, r2: weights gamma of the two gradient penalties (gamma / 2 E D'(x)^2), at least 0.
         noise: standard deviation of instance noise (Sonderby et al. 2017, arXiv 1610.04490), added
             to real and generated numbers alike: +noise or -noise by the toss of a coin, so that
-            expectations are exact sums of four terms. Only its variance enters the eigenvalues.
+            expectations are exact sums of four terms. In the Dirac-GAN only its variance enters
+            the eigenvalues.
         data: the real numbers, equally likely.
         bias: D's constant. The least-squares loss needs 1/2, what its D says where it cannot tell.
     """

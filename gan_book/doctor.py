@@ -148,7 +148,7 @@ def bf16() -> Iterator[Finding]:
 def bf16_gain(rounds: int = 40) -> float:
     """Time in fp32 divided by time in bf16 of one 3x3 convolution, 64 to 64 channels at 32x32.
 
-    The fastest of ``rounds`` calls in turn counts, so that another program's load hardly matters.
+    The fastest of ``rounds`` calls in turn counts, so that short loads of others hardly matter.
     """
     import torch
 

@@ -2,8 +2,8 @@
 
 Each player must descend its own terms alone. Here one loss serves all: a term reaches a network
 only where the formula says so, because everywhere else the network is called with detached
-parameters (``frozen``) or with a detached input. So one ``backward`` gives each parameter exactly
-the gradient of its own player, and one Adam moves all of them at once (simultaneous steps).
+parameters (``frozen``) or with a detached input. So one ``backward`` gives each parameter the
+gradient of its own player, up to a factor, and one Adam moves all at once (simultaneous steps).
 Adversarial terms are the non-saturating ones, with R1 and R2 of weight ``gamma`` for the judge.
 """
 

@@ -1,7 +1,7 @@
 """Finished models that one loss trained instead of a game: VAE, diffusion model, inversion encoder.
 
 ``load_model`` opens what paints, ``load_encoder`` what reads. Both find in the file's header a
-``FitRecipe``: everything that determines a ``fit`` and the networks that came out of it.
+``FitRecipe``: the settings of a ``fit`` and the networks that came out of it.
 """
 
 from __future__ import annotations

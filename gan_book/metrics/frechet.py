@@ -20,8 +20,9 @@ class FrechetDistance(Result):
         mean_part: squared distance of the two means.
         covariance_part: squared Bures distance of the two covariances.
         n_first, n_second: rows; dimensions: columns.
-    The estimate is biased upwards by about dimensions / n even for equal distributions, so it
-    has no standard error here: an interval around it would miss the truth.
+    The estimate is biased upwards even for equal distributions, by about dimensions^2 / (2 n) for
+    two sets of n rows of N(0, I), so it has no standard error here: an interval around it would
+    miss the truth.
     """
 
     value: float

@@ -69,8 +69,8 @@ def positions(grid: tuple[int, int], width: int) -> Tensor:
 class Attention(nn.Module):
     """Dot-product attention with several heads: (N, T, width) -> (N, T, width).
 
-    softmax(q k^T / sqrt(c)) v word by word (Vaswani et al., 2017, arXiv 1706.03762, eq. 1): fused
-    kernels have no second derivative, which R1 and R2 need.
+    softmax(q k^T / sqrt(c)) v word by word (Vaswani et al., 2017, arXiv 1706.03762, eq. 1):
+    PyTorch's fused kernels have no second derivative, which R1 and R2 need.
     """
 
     def __init__(self, width: int, heads: int) -> None:

@@ -2,7 +2,7 @@
 
 The shape is that of Ronneberger, Fischer and Brox (2015, arXiv 1505.04597): a way down, a way up,
 and at each resolution a skip connection that hands over what the way down had there. As a
-generator: Isola et al. (2017, arXiv 1611.07004). As a discriminator: Schoenfeld, Schiele and
+generator: Isola et al. (2016, arXiv 1611.07004). As a discriminator: Schoenfeld, Schiele and
 Khoreva (2020, arXiv 2002.12655). The way down is that of ``DCGANDiscriminator``.
 """
 

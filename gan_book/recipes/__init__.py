@@ -1,4 +1,4 @@
-"""Recipes: everything that determines a training run, as TOML checked into a frozen dataclass.
+"""Recipes: the settings of a training run, as TOML checked into a frozen dataclass.
 
 ``recipe("small-32")`` reads a shipped recipe, ``recipe("mine.toml")`` a file of yours, and keyword
 arguments override single settings: ``recipe("small-32", r1=1.0, total_images=100_000)``.

@@ -38,7 +38,7 @@ from .step_work import work
 FAMILIES = ("gan", "vae", "diffusion")
 Z_DIM, WIDTH = 64, 32  # of the recipe small-16: generator and decoder are the same network
 ENCODER_WIDTH, DENOISER_WIDTH = 8, 19  # chosen for equal numbers of trained parameters
-EMA = 5_000  # half-life of the averages in images, for all three
+EMA = 5_000  # half-life of the averages in images, at most a twentieth of those seen; for all
 BATCH = 64
 PARTS = 16  # learning curves look after such parts of a run
 LOOKS = (1, 2, 4, 8)
