@@ -87,7 +87,9 @@ def invert(
 def film(
     run: Run,
     out: Annotated[str, Option(help="The film: a .gif, .webp or .mp4 (by ffmpeg).")],
-    frames: Annotated[int, Option(min=2, max=2_000)] = 60,
+    frames: Annotated[
+        int | None, Option(min=2, max=2_000, help="[default: 60, at least one for each picture]")
+    ] = None,
     keys: Annotated[int, Option(min=2, max=500, help="Pictures on the way.")] = 5,
     walks: Annotated[int, Option(min=1, max=64, help="Walks side by side.")] = 1,
     through: Annotated[
@@ -129,6 +131,7 @@ def film(
         z = latents(keys * walks, where.generator.z_dim, seed).to(like)  # (keys walks, z_dim)
         codes = where.encode_z(z, y)  # (keys walks, d)
     y = labels.expand(walks).to(like.device)  # (walks,)
+    frames = max(60, len(codes) // walks) if frames is None else frames
     way = walk(codes.to(like).reshape(-1, walks, where.dim), frames, spherical=where.kind == "z")
     with torch.no_grad():
         pictures = [plots.grid(to_uint8(where.decode(x, y)).cpu(), scale=scale) for x in way]

@@ -46,7 +46,7 @@ class ObjectiveSettings:
         policy: augmentations out of ``augment.POLICIES`` for what the discriminator sees.
         autocast: dtype in which the networks compute, such as ``torch.bfloat16``; None leaves
             that to the surroundings. Losses and penalties are always float32 or float64. With
-            finite differences the discriminator's own step stays in float32, too.
+            finite differences the discriminator stays in float32 in its own step, too.
         epsilon: step length of finite differences.
         path_length: weight of path length regularization, for a generator with a mapping network.
         levels: K > 1 for networks built with that many levels (``models.transformer``): D judges

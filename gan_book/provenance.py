@@ -3,7 +3,7 @@
 The record is one JSON text in an iTXt chunk of the PNG. It holds hashes of the weights, of the
 training set and of the picture's own pixels, so that `verify` notices when one of them was
 exchanged. It is not signed: whoever writes a record can write a false one. And it is no part of the
-pixels: saving the picture anew, as nearly every program and site does, leaves it behind.
+pixels: saving the picture anew, as many programs and sites do, usually leaves it behind.
 """
 
 from __future__ import annotations

@@ -9,12 +9,15 @@ import torch
 
 from gan_book.data.imageset import ImageSet
 from gan_book.errors import GanBookError
+from gan_book.losses import relativistic_discriminator
+from gan_book.penalties import r1, r2, squared_norm
 from gan_book.processes import Processes
 from gan_book.recipes import recipe
 from gan_book.results import load_results
 from gan_book.training import start_training
-from tests.benchmarks import challenge
+from tests.benchmarks import challenge, challenge_entries, sprint
 from tests.benchmarks.challenge_entries import Entry, Task, dcgan, paced, stretched
+from tests.benchmarks.sprint import EVERY, GAMMA, Z_DIM, Sprint
 
 CPU = torch.device("cpu")
 
@@ -126,3 +129,51 @@ def test_stored_records_kept_their_budget() -> None:
         used = run["training_seconds"] if run["unit"] == "seconds" else run["images"]
         assert bool(run["ended"]) == (used > challenge.GRACE * run["limit"]), run["cell"]
         assert run["limit"] == challenge.CLASSES[run["class"]].limit
+
+
+def sprinter() -> Sprint:
+    return Sprint((3, 16, 16), task("images", 400).feed(4), 0, rate=1e-3, bf16=False)
+
+
+@pytest.mark.parametrize(("step", "heavier"), [(0, EVERY), (1, 0)])
+def test_sprints_d_plays_the_relativistic_game_with_lazy_penalties(monkeypatch, step, heavier):
+    run = sprinter()
+    run.step, losses = step, []
+    monkeypatch.setattr(sprint, "minimize", lambda _, loss: losses.append(loss.item()))
+    x = run.batches.next().images
+    fake = run.generator(torch.randn(4, Z_DIM)).detach()
+    run.update_d(x, fake)
+    x.requires_grad_(True)
+    fake.requires_grad_(True)
+    of_x, of_fake = run.discriminator(x), run.discriminator(fake)
+    (at_x,) = torch.autograd.grad(of_x.sum(), x, create_graph=True)
+    (at_fake,) = torch.autograd.grad(of_fake.sum(), fake, create_graph=True)
+    both = r1(squared_norm(at_x), GAMMA) + r2(squared_norm(at_fake), GAMMA)
+    wanted = relativistic_discriminator(of_x, of_fake) + heavier * both
+    assert losses == [pytest.approx(wanted.item(), rel=1e-5)]
+
+
+def test_sprint_trains_both_players_and_its_rates_fall_to_zero():
+    run = sprinter()
+    before = [p.detach().clone() for p in (*run.generator.parameters(), *run.average.parameters())]
+    judge = [p.detach().clone() for p in run.discriminator.parameters()]
+    run.take(1.0)
+    after = [*run.generator.parameters(), *run.average.parameters()]
+    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(
+        not torch.equal(a, b) for a, b in zip(judge, run.discriminator.parameters(), strict=True)
+    )
+    assert run.optimizer_g.param_groups[0]["lr"] == 1e-3
+    run.take(0.25)
+    assert run.optimizer_d.param_groups[0]["lr"] == pytest.approx(5e-4)
+    still = [p.detach().clone() for p in run.generator.parameters()]
+    run.take(0.0)
+    assert all(torch.equal(a, b) for a, b in zip(still, run.generator.parameters(), strict=True))
+    assert (run.images, run.step) == (12, 3)
+
+
+def test_sprint_stops_in_time_and_samples() -> None:
+    given = task("images", 40)
+    made = challenge_entries.sprint(given)(3, 0)
+    assert given.drawn <= 40
+    assert (made.shape, made.dtype) == ((3, 3, 16, 16), torch.uint8)

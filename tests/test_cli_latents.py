@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from gan_book.checkpoints import load_tensors
+from gan_book.checkpoints import load_tensors, save_tensors
 from gan_book.cli import app
 from gan_book.data import load_images, to_float, to_uint8
 from gan_book.features import extractor
@@ -106,6 +106,17 @@ def test_a_film_goes_through_inverted_pictures(place: Path):
         call("film", place / "classes", "--through", place / "two", "--out", out),
         "another generator",
     )
+
+
+def test_a_film_has_by_default_a_frame_for_each_picture(place: Path):
+    (place / "many").mkdir()
+    codes = {"codes": torch.randn(64, 4, generator=torch.Generator().manual_seed(0))}
+    save_tensors(place / "many" / "latents.safetensors", codes, {"run": "run", "space": "z"})
+    out = place / "many.webp"
+    result = call("film", place / "run", "--through", place / "many", "--out", out, "--scale", 1,
+                  "--device", "cpu")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "64 frames" in result.stdout
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp"])

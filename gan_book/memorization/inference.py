@@ -43,7 +43,7 @@ def membership(members: Tensor, strangers: Tensor) -> Membership:
 
     The error is that of DeLong et al. 1988: the area is a mean over pairs, and its variance that
     of each member's and each stranger's share in it, S10 / n + S01 / m. The interval is symmetric
-    in log(auc / (1 - auc)), so it stays inside (0, 1); where the scores separate completely the
+    in log(auc / (1 - auc)), so it stays inside [0, 1]; where the scores separate completely the
     estimated variance is 0, and so is the interval's width.
 
     Raises GanBookError for fewer than two scores on a side, or scores that are not finite.

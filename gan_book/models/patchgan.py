@@ -26,7 +26,7 @@ def receptive_field(halvings: int) -> int:
 
 
 class PatchDiscriminator(nn.Module):
-    """Logits for overlapping patches: x (N, channels, H, W) -> (N, h, w), any H and W.
+    """Logits for overlapping patches: x (N, channels, H, W) -> (N, h, w), any large enough H and W.
 
     ``halvings`` convolutions with stride 2, one with stride 1, and one that reads the logits, all
     4 x 4 with a border of 1: h = H / 2^halvings - 2 where H can be halved so often. A logit sees

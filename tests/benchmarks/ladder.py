@@ -80,7 +80,7 @@ class Ladder:
                 "seconds_per_step": median(spent[n]),
                 "times_dcgan": median([a / b for a, b in zip(spent[n], base, strict=True)]),
                 "flops_per_step": flops_of(jobs[n]),
-                "parameters": parameters(states[n]),
+                "parameters": parameters(states[n].generator, states[n].discriminator),
             }
             for n in names
         }

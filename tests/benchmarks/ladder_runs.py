@@ -263,7 +263,7 @@ def run(
         "images": state.images,
         "training_seconds": seconds,
         "images_per_second": state.images / seconds,
-        "parameters": parameters(state),
+        "parameters": parameters(state.generator, state.discriminator),
         "n": PICTURES,
         **last,
         "curve": curve,
@@ -272,8 +272,8 @@ def run(
     }
 
 
-def parameters(state: TrainingState) -> Record:
-    g, d = count_parameters(state.generator), count_parameters(state.discriminator)
+def parameters(generator: nn.Module, discriminator: nn.Module) -> Record:
+    g, d = count_parameters(generator), count_parameters(discriminator)
     return {"generator": g, "discriminator": d, "total": g + d}
 
 

@@ -1,18 +1,21 @@
 """Seconds until a training reaches a KID that was fixed beforehand; one JSON a cell.
 
-    python tests/benchmarks/thresholds.py                 # every cell without a result, 25 minutes
+    python tests/benchmarks/thresholds.py                 # every cell without a result, 40 minutes
     python tests/benchmarks/thresholds.py --size 64       # Atelier-64: for a GPU, 8 hours
     python tests/benchmarks/thresholds.py --seconds 2     # a rehearsal; set GAN_BOOK_RESULTS
 
 The baseline is the DCGAN of 2015 with its own loss and settings, plus two things that it did not
 have: averaged weights and the same flips as ours (at 16 x 16 none). Ours is the package's recipe,
-then with bf16, then with penalties every fourth step as well. All get the same time. Cells, in the
-order in which they need each other:
+then with bf16, then with penalties every fourth step as well. ``sprint`` is the loop of
+``sprint.py``; it came after the others had run. All get the same time. Cells, in the order in which
+they need each other:
 
-- ``cost``: seconds of a step of each, in turns; so a busy machine does not decide;
+- ``cost``: seconds of a step of each, in turns; so a busy machine does not decide; ``cost-sprint``:
+  the same of ``sprint`` beside the baseline;
 - ``lines``: the three KIDs to be reached, from rows that no training has a part in;
 - ``tune-*``: two learning rates each: one seed, 0.3 of the time, validation pictures;
-- ``METHOD-seed*``: three seeds each: KID of the averaged generator at 15 looks.
+- ``METHOD-seed*``: three seeds each: KID of the averaged generator at 15 looks;
+- ``dcgan-long-seed*``: the baseline for twice as long, to see when it does arrive.
 
 Seconds are steps times ``cost``. Lines: the KID of PCA-Gaussian, a half, and a quarter of it. The
 multiples of the real pictures' own KID that one might want as lines are no numbers: KID without
@@ -57,6 +60,7 @@ from tests.benchmarks.comparison_runs import Step, median, timed
 from tests.benchmarks.grids import Cell, Record, found, grid_parser, run_grid
 from tests.benchmarks.ladder_runs import clock_of, parameters, recipe_of, sampled
 from tests.benchmarks.lazy import make_lazy
+from tests.benchmarks.sprint import Sprint
 
 BATCH, EMA, LOOKS, PICTURES = 64, 5_000, 15, 500
 SEEDS, TUNING_SEED, TUNING = range(3), 7, 0.3
@@ -69,6 +73,8 @@ METHODS: dict[str, tuple[Record, int, tuple[float, ...]]] = {
     "ours-bf16": ({"precision": "bf16"}, 1, ()),
     "ours-bf16-lazy": ({"precision": "bf16"}, 4, ()),
 }
+TRIED = {method: rates for method, (_, _, rates) in METHODS.items()} | {"sprint": (2e-3, 4e-3)}
+Runner = TrainingState | Sprint
 
 
 def chosen_recipe(method: str, size: int, rate: float, steps: int) -> Recipe:
@@ -109,7 +115,12 @@ class Thresholds:
     def found(self, cell: str) -> Record:
         return found(self.grid, cell)
 
-    def start(self, method: str, rate: float, seed: int, steps: int) -> TrainingState:
+    def start(self, method: str, rate: float, seed: int, steps: int) -> Runner:
+        if method == "sprint":
+            data = training_set(TRAIN, seed, self.size)
+            batches = Batches(data, None, BATCH, seed=seed, device=self.device)
+            shape = tuple(data.images.shape[1:])
+            return Sprint(shape, batches, seed, rate=rate, bf16=True)
         made = chosen_recipe(method, self.size, rate, steps)
         if self.device.type == "cuda" and made.precision == "bf16":
             made = recipe(made, cuda_graphs=True)
@@ -120,9 +131,10 @@ class Thresholds:
         state = start_training(made, batches, alone, seed=seed, precision=precision)
         return make_lazy(state, METHODS[method][1])
 
-    def cost(self, rounds: int = 20) -> Record:
+    def cost(self, methods: Iterable[str], rounds: int = 20) -> Record:
         torch.set_num_threads(1)
-        states = {m: self.start(m, 1e-3 if m == "dcgan" else 1.0, 0, 10_000) for m in METHODS}
+        rates = {"dcgan": 1e-3, "sprint": 2e-3}
+        states = {m: self.start(m, rates.get(m, 1.0), 0, 10_000) for m in methods}
         jobs: dict[str, Step] = {m: partial(_some_steps, s) for m, s in states.items()}
         spent = timed(jobs, rounds, skip=2, clock=clock_of(self.device))
         rows = {
@@ -132,9 +144,9 @@ class Thresholds:
                     [a / b for a, b in zip(spent[m], spent["dcgan"], strict=True)]
                 ),
                 "images_per_second": 4 * BATCH / median(spent[m]),
-                "parameters": parameters(states[m]),
+                "parameters": parameters(states[m].generator, states[m].discriminator),
             }
-            for m in METHODS
+            for m in states
         }
         return {"kind": "cost", "seeds": [0], "rounds": rounds, "batch": BATCH, "steps": rows}
 
@@ -157,21 +169,22 @@ class Thresholds:
 
     def second(self, method: str) -> float:
         """Seconds a step: those of the baseline, times what ours costs beside it."""
-        rows = self.found("cost")["steps"]
-        unit = rows["dcgan"]["seconds_per_step"]
+        unit = self.found("cost")["steps"]["dcgan"]["seconds_per_step"]
+        rows = self.found("cost-sprint" if method == "sprint" else "cost")["steps"]
         return float(unit * rows[method]["times_dcgan"])
 
     def run(self, method: str, rate: float, seed: int, share: float, tune: bool) -> Record:
-        looks = 1 if tune else LOOKS
+        looks = 1 if tune else round(LOOKS * share)
         second = self.second(method)
         steps = max(1, round(share * self.seconds / second / looks)) * looks
         state, clock, spent = self.start(method, rate, seed, steps), clock_of(self.device), 0.0
         curve: list[Record] = []
         ended = ""
-        with machine_settings(state.recipe):
+        base = state.recipe if isinstance(state, TrainingState) else recipe(OURS[self.size])
+        with machine_settings(base):
             for part in range(1, looks + 1):
                 begin = clock()
-                run_steps(state, steps * part // looks)
+                go_on(state, steps * part // looks, steps)
                 spent += clock() - begin
                 if not all_finite(state.generator, state.discriminator, state.average):
                     ended = f"the weights are not finite after step {state.step}."
@@ -184,7 +197,7 @@ class Thresholds:
             "method": method,
             "seed": seed,
             "rate": rate,
-            "lr": state.recipe.lr.start,
+            "lr": state.recipe.lr.start if isinstance(state, TrainingState) else rate,
             "training_seconds": spent,
             "n": PICTURES,
             "curve": curve,
@@ -201,29 +214,41 @@ class Thresholds:
 
     def best_rate(self, method: str) -> float:
         """The rate with the lowest KID of those tried; bf16 takes that of the same in fp32."""
-        method = method if METHODS[method][2] else "ours"
-        tried = [self.found(f"tune-{method}-{i}") for i in range(len(METHODS[method][2]))]
+        method = method if TRIED[method] else "ours"
+        tried = [self.found(f"tune-{method}-{i}") for i in range(len(TRIED[method]))]
         alive = [t for t in tried if not t["ended"]]
         if not alive:
             raise GanBookError(f"no rate of '{method}' survived; try lower ones.")
         return float(min(alive, key=lambda t: t["curve"][-1]["trained"]["kid"])["rate"])
 
     def cells(self) -> dict[str, Cell]:
-        cells: dict[str, Cell] = {"cost": self.cost, "lines": self.lines}
-        for m, (_, _, rates) in METHODS.items():
+        cells: dict[str, Cell] = {"cost": partial(self.cost, METHODS), "lines": self.lines}
+        cells["cost-sprint"] = partial(self.cost, ("dcgan", "sprint"))
+        for m, rates in TRIED.items():
             for i, rate in enumerate(rates):
                 cells[f"tune-{m}-{i}"] = partial(self.run, m, rate, TUNING_SEED, TUNING, True)
         for seed in SEEDS:
-            for m in METHODS:
+            for m in TRIED:
                 cells[f"{m}-seed{seed}"] = partial(self.final, m, seed)
+        for seed in SEEDS:
+            cells[f"dcgan-long-seed{seed}"] = partial(self.final, "dcgan", seed, 2.0)
         return cells
 
-    def final(self, method: str, seed: int) -> Record:
-        return self.run(method, self.best_rate(method), seed, 1.0, False)
+    def final(self, method: str, seed: int, share: float = 1.0) -> Record:
+        return self.run(method, self.best_rate(method), seed, share, False)
 
 
-def _some_steps(state: TrainingState) -> None:
-    run_steps(state, state.step + 4)
+def go_on(state: Runner, until: int, total: int) -> None:
+    """Train until so many steps, of so many in all."""
+    if isinstance(state, TrainingState):
+        run_steps(state, until)
+        return
+    while state.step < until:
+        state.take(1 - state.step / total)
+
+
+def _some_steps(state: Runner) -> None:
+    go_on(state, state.step + 4, 10_000)
 
 
 def grid_name(size: int) -> str:
