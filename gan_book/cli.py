@@ -87,10 +87,7 @@ def train(
     ] = None,
     steps: Annotated[
         int | None,
-        Option(
-            min=1,
-            help="Stop after this many steps in total. [default: the recipe's end, or copying]",
-        ),
+        Option(min=1, help="Stop after so many steps. [default: the recipe's end, or copying]"),
     ] = None,
     seed: Annotated[int | None, Option(min=0, max=LARGEST_SEED, help="[default: 0]")] = None,
     device: Device = "auto",

@@ -80,16 +80,14 @@ def invert(
     rows = [{"picture": a, "pixels": b, "features": c} for a, b, c in values]
     units = "pixels: root mean square of differences in [-1, 1]; features: distance"
     write_json(folder / ERRORS, {"units": units, "extractor": net.facts(), "pictures": rows})
-    say(f"{len(rows)} pictures in {folder}: error {error.median():.3f} in the median.")
+    say(f"{len(rows)} of {len(images):,} pictures in {folder}: median error {error.median():.3f}.")
 
 
 @guarded
 def film(
     run: Run,
     out: Annotated[str, Option(help="The film: a .gif, .webp or .mp4 (by ffmpeg).")],
-    frames: Annotated[
-        int | None, Option(min=2, max=2_000, help="[default: 60, at least one for each picture]")
-    ] = None,
+    frames: Annotated[int | None, Option(min=2, max=2_000, help="[default: 60 or more]")] = None,
     keys: Annotated[int, Option(min=2, max=500, help="Pictures on the way.")] = 5,
     walks: Annotated[int, Option(min=1, max=64, help="Walks side by side.")] = 1,
     through: Annotated[

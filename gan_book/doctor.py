@@ -58,10 +58,8 @@ def examine() -> list[Finding]:
             found.extend(check())
         except Exception as error:  # noqa: BLE001 (a doctor reports what it cannot examine)
             text = f"could not be examined ({type(error).__name__}: {error})"
-            if check is pytorch:
-                found.append(Finding("missing", "PyTorch", text, True))
-            else:
-                found.append(Finding("note", check.__name__, text))
+            kind = ("missing", "PyTorch") if check is pytorch else ("note", check.__name__)
+            found.append(Finding(*kind, text, check is pytorch))
     return found
 
 

@@ -119,11 +119,9 @@ class BestCheckpoint:
         self.weights: dict[str, Tensor] = {}
         self.real: list[Tensor] = []  # features of validation and training: (views, N, d) each
         self.drawn: Tensor | None = None  # features (n, d) of what the best generator draws
-        self.facts: dict[str, Any] = {
-            **dict.fromkeys(("step", "images", "kid", "kid_se", "stopped", "extractor")),
-            **{"n": n, "seed": seed, "validation": held_out},
-            **{"train": min(len(split.train), MOST_TRAIN), "history": []},
-        }
+        none = dict.fromkeys(("step", "images", "kid", "kid_se", "stopped", "extractor"))
+        self.facts: dict[str, Any] = none | {"n": n, "seed": seed, "validation": held_out}
+        self.facts |= {"train": min(len(split.train), MOST_TRAIN), "history": []}
 
     def begin(
         self,

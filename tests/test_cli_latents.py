@@ -59,7 +59,7 @@ def invert(place: Path, out: str, run: str = "run", *more: object):
 def test_invert_writes_codes_pictures_and_errors(place: Path):
     result = invert(place, "one", "run", "--n", 3)
     assert result.exit_code == 0, result.output
-    assert "3 pictures" in result.stdout
+    assert "3 of 5 pictures" in result.stdout
     tensors, meta = load_tensors(place / "one" / "latents.safetensors")
     assert meta["space"] == "z"
     assert tensors["codes"].shape == (3, 4)

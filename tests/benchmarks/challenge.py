@@ -12,7 +12,7 @@ Classes:
   thread allowed. They count from the call of the entry to its return: building networks, choosing a
   precision, training. Importing, loading pictures, sampling and measuring do not count.
 - ``atelier-16-images``: 200,000 training pictures drawn, by whichever network, in any time. It asks
-  what a picture is worth, and does not depend on the machine.
+  what a picture is worth, and its budget does not depend on the machine.
 - ``atelier-64-gpu``: 60 s, ``paintings-64-gpu``: 600 s of the clock beside one GPU.
 
 The score is the KID of 1,000 pictures of sampler seed 0, extractor gan-book-1, against real

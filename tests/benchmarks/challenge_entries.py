@@ -10,8 +10,8 @@ An entry gets a ``Task`` and returns ``sampler(n, seed) -> uint8 (n, C, H, W)``.
 
 It may not use other pictures or weights, other processes or more than one thread. To submit a
 better one: write the function here, name it in ``ENTRIES``, say who and what, choose its numbers on
-the validation pictures (``challenge.py --validate``), and run ``challenge.py`` for all entries on
-one machine.
+the validation pictures (``challenge.py --validate``), and run ``challenge.py --again`` for all
+entries on one machine.
 """
 
 from __future__ import annotations

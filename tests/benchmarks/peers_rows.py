@@ -1,5 +1,5 @@
 """Who is compared with what people install instead, and the settings each may try; named before
-any run was made.
+the first run that counts.
 
 A row is a way to train, a setting one choice of its numbers. Every row of a size may try as many
 settings; the choice falls on validation pictures, at a quarter of the time, with a seed of its own.
@@ -13,7 +13,7 @@ settings; the choice falls on validation pictures, at a quarter of the time, wit
 - ``ours-narrow``: the recipe at half its width. Added after the first round, in which torchgan's
   network, the only narrow one among the settings, beat ours with averaged weights.
 
-The first setting of a row is the one that its authors' introduction shows; the others suit short
+The first setting of a library's row is the one that its introduction shows; the others suit short
 runs: networks about as large as ours or smaller, higher rates. Three runs of 40 s went before, all
 for mimicry-sngan: what width and rate suit a processor, where its own would make three steps.
 """

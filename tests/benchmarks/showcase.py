@@ -5,11 +5,14 @@ stopped.
     python tests/benchmarks/showcase.py atelier-32             # train to the end, then ship
     python tests/benchmarks/showcase.py atelier-32 --images 400000     # a slice; again to go on
     python tests/benchmarks/showcase.py atelier-32 --ship      # ship the best so far, no training
+    python tests/benchmarks/showcase.py transformer-16 --keep  # its numbers only, as a result file
 
 A recipe of the same name in the package says everything but the pictures, which stand below. The
 checkpoint that ships is the one that is best on validation pictures; it is then measured once on
 pictures that had no part in that choice. Into ``data/models/NAME`` go the weights in half
-precision, a card, the log and a sheet of samples. Paintings need ``GAN_BOOK_REAL_DATA``.
+precision, a card, the log and a sheet of samples; a model that does not beat a Gaussian of pixels
+does not ship, and its numbers go to ``data/results/showcase``. Paintings need
+``GAN_BOOK_REAL_DATA``.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from gan_book import checkpoints as files
 from gan_book.data import ImageSet
 from gan_book.measuring import split_of
 from gan_book.plots import save_grid
+from gan_book.results import save_result
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = 64  # on the sheet of an unconditional model, of seed 0
@@ -104,7 +108,7 @@ SHOWS = {
         landscapes,
         "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
         "A thousand pictures",
-        "The finished model of the chapter Transformers, whose own trainings last seconds.",
+        "To see what a longer training does for the transformer of the chapter of that name.",
     ),
     "inr-32": Show(
         landscapes,
@@ -187,6 +191,33 @@ def ship(name: str) -> Path:
     return out
 
 
+def keep(name: str) -> Path:
+    """Measure the best checkpoint of the run and save what was found, without shipping it."""
+    run = ROOT / "runs" / name
+    trained, chosen = gb.load_run(run, device="cpu"), files.read_json(run / "best.json")
+    pictures = SHOWS[name].pictures(trained.recipe.size[0])
+    split = split_of(trained, pictures, files.read_json(run / "data.json"))
+    report = gb.evaluate(trained.best, pictures, split=split, seed=0).to_dict()
+    rows = {row["name"]: row["kid"] for row in report["rows"]}
+    history = [{key: past[key] for key in ("images", "kid")} for past in chosen["history"]]
+    record = {
+        "kind": "finished",
+        "seeds": [0],
+        "n": report["rows"][0]["kid"]["n_first"],
+        "images": chosen["images"],
+        "images_of_run": trained.images_seen,
+        "seconds": trained.log[-1]["seconds"],  # of training
+        "measured": {"trained": kid_of(rows.pop(report["rows"][0]["name"]))},
+        "rows": {row: {"trained": kid_of(kid)} for row, kid in rows.items()},
+        "history": history,
+    }
+    return save_result("showcase", name, record, device="cpu")
+
+
+def kid_of(kid: dict[str, Any]) -> dict[str, float]:
+    return {"kid": kid["value"], "kid_error": kid["standard_error"]}
+
+
 def sheet_of(model: gb.Model) -> torch.Tensor:
     """The pictures of the sheet: a row of eight for each style, or the first of seed 0."""
     classes = model.recipe.num_classes
@@ -233,9 +264,13 @@ def main() -> None:
     parser.add_argument("name", nargs="?", choices=list(SHOWS))
     parser.add_argument("--images", type=int, help="train until so many images in all were seen")
     parser.add_argument("--ship", action="store_true", help="ship the best so far, no training")
+    parser.add_argument("--keep", action="store_true", help="save its numbers, no training")
     chosen = parser.parse_args()
     if chosen.name is None:
         status()
+        return
+    if chosen.keep:
+        print(keep(chosen.name))
         return
     if not chosen.ship:
         print(train(chosen.name, chosen.images))

@@ -92,6 +92,11 @@ GRIDS = {
             "seconds, all metrics": "seconds_all",
         },
     ),
+    "showcase": Grid(
+        "A model trained to the end that does not ship, because a Gaussian of pixels beats it.",
+        "showcase.py transformer-16 --keep",
+        {"KID": "measured/trained/kid", "best after so many images": "images"},
+    ),
     "gallery": Grid(
         "Healthy runs, and runs made sick on purpose.",
         "gallery.py",
