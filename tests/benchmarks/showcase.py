@@ -153,6 +153,10 @@ def ship(name: str) -> Path:
     split = split_of(trained, pictures, data)
     report = gb.evaluate(shipped, pictures, split=split, seed=0)
     print(report)
+    kid = {row["name"]: row["kid"]["value"] for row in report.to_dict()["rows"]}
+    if next(iter(kid.values())) > kid["PCA-Gaussian"]:
+        (out / "generator.safetensors").unlink()
+        sys.exit("A Gaussian of pixels is nearer to the real pictures: not shipped (see --keep).")
     sheet = sheet_of(shipped)
     early = trained.images_seen < trained.recipe.total_images
     part = f" --images {trained.images_seen}, then --ship" if early else ""

@@ -2,7 +2,8 @@
 
 What is kept of the modern recipe: the relativistic loss, R1 and R2 on every eighth step, eight
 times as heavy, Adam without momentum, averaged weights. What is kept of 2015: batch normalization,
-but in G alone, where no penalty needs each picture's own slope. What is saved: D's pictures of a
+but in G alone: D's penalties need the slope at each picture alone, and batch normalization mixes
+pictures. What is saved: D's pictures of a
 step, real and generated, are G's too, and D's logits of the real ones are computed once.
 """
 
