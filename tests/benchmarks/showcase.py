@@ -34,7 +34,7 @@ import torch
 
 import gan_book as gb
 from gan_book import checkpoints as files
-from gan_book.data import ImageSet
+from gan_book.data import ImageSet, Split
 from gan_book.measuring import split_of
 from gan_book.plots import save_grid
 from gan_book.results import save_result
@@ -137,29 +137,35 @@ def train(name: str, images: int | None) -> gb.Run:
     return gb.train(recipe, pictures, ROOT / "runs" / name, steps=steps, resume=True, select=True)
 
 
+def finished(name: str) -> tuple[gb.Run, dict[str, Any], ImageSet, Split]:
+    """The run of a model, the choice of its best checkpoint, its pictures and their split."""
+    run = ROOT / "runs" / name
+    trained = gb.load_run(run, device="cpu")
+    pictures = TRAINED[name].pictures(trained.recipe.size[0])
+    data = files.read_json(run / "data.json")
+    if pictures.fingerprint() != data["fingerprint"]:
+        sys.exit("These are not the pictures that the run was trained on.")
+    return trained, files.read_json(run / "best.json"), pictures, split_of(trained, pictures, data)
+
+
 def ship(name: str) -> Path:
     """Write the best checkpoint of the run, measured, to ``data/models/NAME``."""
     run, out = ROOT / "runs" / name, ROOT / "data" / "models" / name
     began = time.perf_counter()
-    trained = gb.load_run(run, device="cpu")
-    best, chosen = trained.best, files.read_json(run / "best.json")
-    pictures = TRAINED[name].pictures(trained.recipe.size[0])
-    out.mkdir(parents=True, exist_ok=True)
-    half = {key: value.half() for key, value in best.generator.state_dict().items()}
-    files.save_tensors(
-        out / "generator.safetensors", half, {"recipe": trained.recipe.to_dict(), "name": name}
-    )
-    shipped = gb.load_model(out, device="cpu")  # what is measured is what is shipped
-    data = files.read_json(run / "data.json")
-    if pictures.fingerprint() != data["fingerprint"]:
-        sys.exit("These are not the pictures that the run was trained on.")
-    split = split_of(trained, pictures, data)
+    trained, chosen, pictures, split = finished(name)
+    half = {key: value.half() for key, value in trained.best.generator.state_dict().items()}
+    header = {"recipe": trained.recipe.to_dict(), "name": name}
+    staged = run / "to-ship"  # what is there already stays until this is found good enough
+    staged.mkdir(exist_ok=True)
+    files.save_tensors(staged / "generator.safetensors", half, header)
+    shipped = gb.load_model(staged, device="cpu")  # what is measured is what is shipped
     report = gb.evaluate(shipped, pictures, split=split, seed=0)
     print(report)
     kid = {row["name"]: row["kid"]["value"] for row in report.to_dict()["rows"]}
     if next(iter(kid.values())) > kid["PCA-Gaussian"]:
-        (out / "generator.safetensors").unlink()
         sys.exit("A Gaussian of pixels is nearer to the real pictures: not shipped (see --keep).")
+    out.mkdir(parents=True, exist_ok=True)
+    files.save_tensors(out / "generator.safetensors", half, header)
     sheet = sheet_of(shipped)
     early = trained.images_seen < trained.recipe.total_images
     part = f" --images {trained.images_seen}, then --ship" if early else ""
@@ -200,10 +206,7 @@ def ship(name: str) -> Path:
 
 def keep(name: str) -> Path:
     """Measure the best checkpoint of the run and save what was found, without shipping it."""
-    run = ROOT / "runs" / name
-    trained, chosen = gb.load_run(run, device="cpu"), files.read_json(run / "best.json")
-    pictures = TRAINED[name].pictures(trained.recipe.size[0])
-    split = split_of(trained, pictures, files.read_json(run / "data.json"))
+    trained, chosen, pictures, split = finished(name)
     report = gb.evaluate(trained.best, pictures, split=split, seed=0).to_dict()
     rows = {row["name"]: row["kid"] for row in report["rows"]}
     history = [{key: past[key] for key in ("images", "kid")} for past in chosen["history"]]

@@ -117,16 +117,14 @@ class Thresholds:
         return found(self.grid, cell)
 
     def start(self, method: str, rate: float, seed: int, steps: int) -> Runner:
+        data = training_set(TRAIN, seed, self.size)
+        batches = Batches(data, None, BATCH, seed=seed, device=self.device)
         if method == "sprint":
-            data = training_set(TRAIN, seed, self.size)
-            batches = Batches(data, None, BATCH, seed=seed, device=self.device)
             shape = tuple(data.images.shape[1:])
             return Sprint(shape, batches, seed, rate=rate, bf16=True)
         made = chosen_recipe(method, self.size, rate, steps)
         if self.device.type == "cuda" and made.precision == "bf16":
             made = recipe(made, cuda_graphs=True)
-        data = training_set(TRAIN, seed, self.size)
-        batches = Batches(data, None, BATCH, seed=seed, device=self.device)
         alone = Processes(0, 1, self.device)
         precision = choose_precision(made, self.device)
         state = start_training(made, batches, alone, seed=seed, precision=precision)
@@ -134,8 +132,7 @@ class Thresholds:
 
     def cost(self, methods: Iterable[str], rounds: int = 20) -> Record:
         torch.set_num_threads(1)
-        rates = {"dcgan": 1e-3, "sprint": 2e-3}
-        states = {m: self.start(m, rates.get(m, 1.0), 0, 10_000) for m in methods}
+        states = {m: self.start(m, next(iter(TRIED[m]), 1.0), 0, 10_000) for m in methods}
         jobs: dict[str, Step] = {m: partial(_some_steps, s) for m, s in states.items()}
         spent = timed(jobs, rounds, skip=2, clock=clock_of(self.device))
         rows = {
