@@ -66,7 +66,7 @@ class Run(Model):
 
     @property
     def images_seen(self) -> int:
-        """Real images that the discriminator has seen."""
+        """Real images in all steps of the discriminator so far, repeats counted."""
         return int(self.log[-1]["images"]) if self.log else 0
 
     @property

@@ -4,10 +4,10 @@
     python tests/benchmarks/augmentation.py atelier-n60   # some cells, by the start of their name
 
 For each real set S of the Atelier (16 x 16, 12 styles) a conditional GAN is trained on S alone
-("own"). "borrowed" pictures come from the shipped generator atelier-32-styles, which has seen
-10,000 other pictures; "lender" are real pictures out of those 10,000. A share of every batch comes
-from one of these pools, the rest from S; steps and batch are the same for all classifiers. Each is
-trained without and with plain augmentation ("-aug"). Test: fresh pictures that nobody has seen.
+("own"). "borrowed" pictures come from the shipped generator atelier-32-styles, which has learned
+from 9,000 of 10,000 other pictures; "lender" are real pictures out of those 10,000. A share of
+every batch comes from one of these pools, the rest from S; steps and batch are the same for all
+classifiers. "-aug": with plain augmentation. Test: fresh pictures that nobody has seen.
 Cells "semi": discriminative adversarial networks with 60 labels and 2,000 pictures without.
 Cells "fashion" need Fashion-MNIST (``GAN_BOOK_REAL_DATA``).
 """

@@ -359,6 +359,7 @@ def main(
         "name": out.name,
         **facts,
         "input": f"uint8 pictures of any size, resized to {RESIZE}",
+        "licence": "CC BY 4.0, as the book's figures",
         "dim": DIM,
         "bound": BOUND,
         "trained on": {

@@ -61,6 +61,7 @@ STYLES = ["dunes", "mist"]
 RUNS = Path(__file__).parents[2] / "runs" / "small-data"
 POLICY = ["color", "translation", "cutout"]
 SHAPES = ["translation", "cutout"]  # no color, whose traces generators keep
+MIRROR = ["flip", *SHAPES]  # left and right are alike in these pictures
 WEAK = {"r1": 0.001, "r2": 0.001}  # a tenth of the others' penalties
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -69,6 +70,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "weak": WEAK,
     "weak-augmented": {"policy": POLICY, "augment": "fixed", "augment_p": 0.6, **WEAK},
     "weak-shapes": {"policy": SHAPES, "augment": "fixed", "augment_p": 0.8, **WEAK},
+    "weak-mirror": {"policy": MIRROR, "augment": "fixed", "augment_p": 0.8, **WEAK},
     "gentle": {"policy": POLICY, "augment": "fixed", "augment_p": 0.3},
     "always": {"policy": POLICY, "augment": "fixed", "augment_p": 1.0},
 }
@@ -288,6 +290,7 @@ def summary() -> Record:
     pairs = {f"n{n}": {"plain": "plain", "augmented": "augmented"} for n in SIZES}
     pairs["n100-weak"] = {"plain": "weak", "augmented": "weak-augmented"}
     pairs["n100-shapes"] = {"plain": "weak", "augmented": "weak-shapes"}
+    pairs["n100-mirror"] = {"plain": "weak", "augmented": "weak-mirror"}
     for label, ways in pairs.items():
         size = label.split("-")[0]
         rows = {
@@ -347,7 +350,7 @@ def spread(name: str, values: list[float]) -> dict[str, Any]:
 CELLS: dict[str, Cell] = {
     f"n100-{way}-seed{seed}": partial(cell, 100, way, seed, IMAGES[100])
     for seed in SEEDS
-    for way in ("plain", "augmented", "weak", "weak-augmented", "weak-shapes")
+    for way in ("plain", "augmented", "weak", "weak-augmented", "weak-shapes", "weak-mirror")
 }
 CELLS |= {
     f"n{n}-{way}-seed{seed}": partial(cell, n, way, seed, IMAGES[n])
@@ -365,7 +368,8 @@ CELLS |= {f"n100-always-seed{s}": partial(cell, 100, "always", s, 256_000) for s
 CELLS |= {f"n100-gentle-seed{s}": partial(cell, 100, "gentle", s, 320_000) for s in SEEDS}
 CELLS |= {f"n100-adaptive-seed{s}": partial(cell, 100, "adaptive", s, 512_000) for s in SEEDS}
 LEAKS = {"leak": ("plain", "augmented", "gentle", "always"), "leak-weak": ("weak-augmented",)}
-LEAKS |= {"leak-shapes": ("weak-shapes",)}
+LEAKS |= {"leak-shapes": ("weak-shapes",), "leak-mirror": ("weak-mirror",)}
+LEAKS |= {"leak-plain-weak": ("weak",)}
 CELLS |= {f"{name}-seed{s}": partial(leak, s, ways) for name, ways in LEAKS.items() for s in SEEDS}
 CELLS["summary"] = summary
 FOR_A_GPU: dict[str, Cell] = {

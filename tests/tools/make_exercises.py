@@ -84,7 +84,7 @@ def task(text: str) -> str:
     """Return the first sentence of an exercise, two where the first is short."""
     body = text.partition("\n")[2].strip()
     body = make_student.LABEL.sub("", body, count=1).strip().partition("\n\n")[0]
-    body = re.sub(r"^\(a\) ", "", re.sub(r"\s+", " ", body))
+    body = re.sub(r"\s+", " ", body)
     # Formulas stay whole.
     formulas = re.findall(r"\$[^$]+\$", body)
     body = re.sub(r"\$[^$]+\$", "$", body)
@@ -93,6 +93,8 @@ def task(text: str) -> str:
         first += " " + more.pop(0)
     if len(first) > LONG:
         first = first[:LONG].rpartition(" ")[0].rstrip(",;:") + " ..."
+    if "(b)" not in first:  # one part alone needs no letter
+        first = first.removeprefix("(a) ")
     parts = first.split("$")
     return "".join(a + b for a, b in zip(parts, [*formulas[: len(parts) - 1], ""], strict=True))
 
