@@ -45,6 +45,7 @@ SHEETS = {
     "paintings-32": 3,
     "landscapes-16": 6,
     "stylegan-16": 6,
+    "transformer-16-fine": 6,
     "inr-32": 3,
 }
 FILMS = {"atelier-32": "z", "paintings-32": "z", "stylegan-16": "w"}  # and the space to walk in

@@ -35,8 +35,9 @@ MODELS = {
     "atelier-32-styles": "the Atelier, style by style",
     "atelier-32-pairs": "the Atelier, a style in a palette",
     "paintings-32": "1,804 paintings in the public domain: color, light and composition",
-    "landscapes-16": "dunes and mist, from the 1,000 pictures of the main chapter",
+    "landscapes-16": "dunes and mist, from 900 pictures of the main chapter",
     "stylegan-16": "the same landscapes, with a style for each layer",
+    "transformer-16-fine": "the same landscapes, by attention instead of convolutions",
     "inr-32": "the same landscapes, as a function of the place: any size",
 }
 

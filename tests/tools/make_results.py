@@ -97,6 +97,11 @@ GRIDS = {
         "showcase.py transformer-16 --keep",
         {"KID": "measured/trained/kid", "best after so many images": "images"},
     ),
+    "tokens": Grid(
+        "Finer tokens for a small transformer GAN: in G, in D, or in neither?",
+        "tokens.py",
+        {"KID": "kid", "detail": "detail", "seconds of training": "training_seconds"},
+    ),
     "gallery": Grid(
         "Healthy runs, and runs made sick on purpose.",
         "gallery.py",
