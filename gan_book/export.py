@@ -87,7 +87,7 @@ class Part(nn.Module):
         self.net: Any = copy.deepcopy(generator).float().cpu().eval().requires_grad_(False)
         known("part of a generator", part, PARTS)
         need(
-            part == "whole" or hasattr(self.net, "mapping"),
+            part == "whole" or any(hasattr(self.net, half) for half in ("synthesis", "paint")),
             "Only a generator with styles (stylegan, inr) has two parts; export it whole.",
         )
         if self.net.num_classes:

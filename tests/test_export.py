@@ -81,6 +81,14 @@ def test_pictures_need_not_be_square(generator, tmp_path):
     assert made.error < 1e-5
 
 
+@pytest.mark.parametrize("model", ["dcgan", "transformer"])
+@pytest.mark.parametrize("part", ["mapping", "synthesis"])
+def test_only_a_generator_with_styles_comes_in_parts(model, part, tmp_path):
+    with pytest.raises(GanBookError, match="export it whole"):
+        export_onnx(model_of(model=model, z_dim=4), tmp_path / "x.onnx", part=part)
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def test_vectors_that_are_sums_are_exported(tmp_path):
     model = model_of(classes=6, model="dcgan", width=4, z_dim=4, factors=(3, 2))
     path = tmp_path / "x.onnx"

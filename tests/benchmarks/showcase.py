@@ -104,6 +104,12 @@ SHOWS = {
         "A thousand pictures",
         "The model of the chapter Style-based generators, whose layers are steered one by one.",
     ),
+    "transformer-16-fine": Show(
+        landscapes,
+        "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
+        "A thousand pictures",
+        "The finished model of the chapter Transformers.",
+    ),
     "inr-32": Show(
         landscapes,
         "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
@@ -118,12 +124,6 @@ SHOWS = {
         "works in the public domain; each named, with its source, in the set's own list",
     ),
 }
-SHOWS["transformer-16-fine"] = Show(
-    landscapes,
-    "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
-    "A thousand pictures",
-    "The finished model of the chapter Transformers.",
-)
 TRIED = {  # trained to the end, and not good enough to ship
     "transformer-16": Show(
         landscapes,

@@ -37,7 +37,6 @@ MODELS = {
     "paintings-32": "1,804 paintings in the public domain: color, light and composition",
     "landscapes-16": "dunes and mist, from 900 pictures of the main chapter",
     "stylegan-16": "the same landscapes, with a style for each layer",
-    "transformer-16-fine": "the same landscapes, by attention instead of convolutions",
     "inr-32": "the same landscapes, as a function of the place: any size",
 }
 

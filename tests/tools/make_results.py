@@ -93,8 +93,8 @@ GRIDS = {
         },
     ),
     "showcase": Grid(
-        "A model trained to the end that does not ship, because a Gaussian of pixels beats it.",
-        "showcase.py transformer-16 --keep",
+        "Two transformers trained to the end. One does not ship: a Gaussian of pixels beats it.",
+        "showcase.py NAME --keep",
         {"KID": "measured/trained/kid", "best after so many images": "images"},
     ),
     "tokens": Grid(
