@@ -25,6 +25,8 @@ REPAIRS = (
     # The key of a number's result, which the sources hold and the tests compare, with the space
     # before it: of `0.197 <!-- peers/summary/kid -->.` a reader would see "0.197 .".
     (re.compile(r"[ \n]?<!--\s*(?:[\w.-]+/[^\s<>]+\s*)+-->"), ""),
+    # A line must not end between a number and its percent sign (in text, not in attributes).
+    (re.compile(r"(?<=\d)[ \n]%(?![^<]*>)"), "\u00a0%"),
 )
 
 

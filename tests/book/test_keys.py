@@ -30,3 +30,9 @@ def test_no_built_page_holds_a_key():
     assert len(keyed) > 10, "then this test looks at nothing"
     for name in keyed:
         assert not COMMENT.search((BUILT / f"{name}.html").read_text(encoding="utf-8")), name
+
+
+def test_a_number_keeps_its_percent_sign():
+    text = 'from 43 to 33\n% lower, <img alt="33 %"> 5 <!-- a/b/c --> %'
+    kept = 'from 43 to 33\u00a0% lower, <img alt="33 %"> 5\u00a0%'
+    assert book_access.repair(text) == kept
