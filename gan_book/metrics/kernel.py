@@ -157,8 +157,8 @@ def kernel_distance(a: Matrix, b: Matrix) -> KernelDistance:
 def paired_kernel_difference(real: Matrix, a: Matrix, b: Matrix) -> KernelDifference:
     """Which of two models is closer to the same real pictures?
 
-    MMD^2(real, a) - MMD^2(real, b): the real set's own term cancels and its sampling error
-    mostly does, so checkpoints can be ranked with few real pictures. The standard error holds for
+    MMD^2(real, a) - MMD^2(real, b): the real set's own term cancels, and part of its sampling
+    error, so checkpoints can be ranked with few real pictures. The standard error holds for
     independently drawn `a` and `b`; with shared latents it is usually too large, not too small.
 
     Args:

@@ -12,7 +12,9 @@ checkpoint that ships is the one that is best on validation pictures; it is then
 pictures that had no part in that choice. Into ``data/models/NAME`` go the weights in half
 precision, a card, the log and a sheet of samples; a model that does not beat a Gaussian of pixels
 does not ship, and its numbers go to ``data/results/showcase``. Paintings need
-``GAN_BOOK_REAL_DATA``.
+``GAN_BOOK_REAL_DATA``. What waits for a GPU goes there in slices:
+
+    python tests/benchmarks/showcase.py paintings-64 --images 500000
 """
 
 from __future__ import annotations
@@ -124,6 +126,12 @@ SHOWS = {
         "works in the public domain; each named, with its source, in the set's own list",
     ),
 }
+WAITING = {  # for a GPU: rehearsed, not trained
+    "atelier-64": replace(ATELIER, use="The Atelier at twice the side."),
+    "atelier-64-styles": replace(ATELIER, use="The Atelier at twice the side, style by style."),
+    "paintings-64": replace(SHOWS["paintings-32"], use="What 64 x 64 pixels add to paintings."),
+    "paintings-128": replace(SHOWS["paintings-32"], use="What 128 x 128 pixels add to paintings."),
+}
 TRIED = {  # trained to the end, and not good enough to ship
     "transformer-16": Show(
         landscapes,
@@ -132,7 +140,7 @@ TRIED = {  # trained to the end, and not good enough to ship
         "To see what a longer training does for the transformer of the chapter of that name.",
     ),
 }
-TRAINED = SHOWS | TRIED
+TRAINED = SHOWS | WAITING | TRIED
 
 
 def train(name: str, images: int | None) -> gb.Run:

@@ -54,6 +54,9 @@ def cell(g: int, d: int, seed: int) -> Record:
         "training_seconds": last["seconds"],
         "kid": kid.value,
         "kid_error": kid.standard_error,
+        "extractor": "gan-book-1",
+        "n_generated": DRAWN,
+        "n_real": FRESH,
         "detail": detail(to_float(made)) / detail(to_float(fresh)),
         "gap": last["real_logit"] - last["fake_logit"],
     }

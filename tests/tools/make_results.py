@@ -27,10 +27,10 @@ What the book's longer experiments measured: one table for each grid, made from 
 `data/results` by `tests/tools/make_results.py`. Where a setting ran with several seeds, a number
 is the mean, with the smallest and the largest in brackets.
 
-The files hold more than the tables: all settings, sample counts, extractor, seconds, device and
-versions. KID is not multiplied by anything here. A command runs the cells that have no file yet;
-with `--again` it measures anew. Text that quotes one of these numbers names its file in a comment,
-and a test compares the two.
+The files hold more than the tables: seconds, device and versions, and mostly settings, sample
+counts and extractor; what a file leaves out stands in the script. KID is not multiplied by anything
+here. A command runs the cells that have no file yet; with `--again` it measures anew. Text that
+quotes one of these numbers names its file in a comment, and a test compares the two.
 """
 
 
