@@ -12,9 +12,7 @@ checkpoint that ships is the one that is best on validation pictures; it is then
 pictures that had no part in that choice. Into ``data/models/NAME`` go the weights in half
 precision, a card, the log and a sheet of samples; a model that does not beat a Gaussian of pixels
 does not ship, and its numbers go to ``data/results/showcase``. Paintings need
-``GAN_BOOK_REAL_DATA``. What waits for a GPU goes there in slices:
-
-    python tests/benchmarks/showcase.py paintings-64 --images 500000
+``GAN_BOOK_REAL_DATA``.
 """
 
 from __future__ import annotations
@@ -86,6 +84,12 @@ ATELIER = Show(
     "10,000 pictures of the Atelier (seed 100), 12 styles x 8 palettes in equal shares",
     "To play with, and as the finished model beside the live trainings of the book.",
 )
+LANDSCAPES = Show(
+    landscapes,
+    "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
+    "A thousand pictures",
+    "",  # each model says its own
+)
 SHOWS = {
     "atelier-32": ATELIER,
     "atelier-32-styles": ATELIER,
@@ -94,29 +98,21 @@ SHOWS = {
         "20,000 pictures of the Atelier (seed 100), 12 styles x 8 palettes in equal shares",
         "The model of the chapter Conditional GANs: style and palette are chosen.",
     ),
-    "landscapes-16": Show(
-        landscapes,
-        "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
-        "A thousand pictures",
-        "The finished model beside that chapter's one-minute training.",
+    "landscapes-16": replace(
+        LANDSCAPES,
+        use="The finished model beside that chapter's one-minute training.",
     ),
-    "stylegan-16": Show(
-        landscapes,
-        "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
-        "A thousand pictures",
-        "The model of the chapter Style-based generators, whose layers are steered one by one.",
+    "stylegan-16": replace(
+        LANDSCAPES,
+        use="The model of the chapter Style-based generators, whose layers are steered one by one.",
     ),
-    "transformer-16-fine": Show(
-        landscapes,
-        "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
-        "A thousand pictures",
-        "The finished model of the chapter Transformers.",
+    "transformer-16-fine": replace(
+        LANDSCAPES,
+        use="The finished model of the chapter Transformers.",
     ),
-    "inr-32": Show(
-        landscapes,
-        "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
-        "A thousand pictures",
-        "The model of the chapter Any resolution: trained at 32 x 32, it renders at any size.",
+    "inr-32": replace(
+        LANDSCAPES,
+        use="The model of the chapter Any resolution: trained at 32 x 32, it renders at any size.",
     ),
     "paintings-32": Show(
         paintings,
@@ -133,11 +129,9 @@ WAITING = {  # for a GPU: rehearsed, not trained
     "paintings-128": replace(SHOWS["paintings-32"], use="What 128 x 128 pixels add to paintings."),
 }
 TRIED = {  # trained to the end, and not good enough to ship
-    "transformer-16": Show(
-        landscapes,
-        "1,000 pictures of the Atelier (seed 0), styles dunes and mist: those of the chapter "
-        "A thousand pictures",
-        "To see what a longer training does for the transformer of the chapter of that name.",
+    "transformer-16": replace(
+        LANDSCAPES,
+        use="To see what a longer training does for the transformer of the chapter of that name.",
     ),
 }
 TRAINED = SHOWS | WAITING | TRIED

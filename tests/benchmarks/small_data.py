@@ -367,9 +367,13 @@ CELLS |= {
 CELLS |= {f"n100-always-seed{s}": partial(cell, 100, "always", s, 256_000) for s in SEEDS}
 CELLS |= {f"n100-gentle-seed{s}": partial(cell, 100, "gentle", s, 320_000) for s in SEEDS}
 CELLS |= {f"n100-adaptive-seed{s}": partial(cell, 100, "adaptive", s, 512_000) for s in SEEDS}
-LEAKS = {"leak": ("plain", "augmented", "gentle", "always"), "leak-weak": ("weak-augmented",)}
-LEAKS |= {"leak-shapes": ("weak-shapes",), "leak-mirror": ("weak-mirror",)}
-LEAKS |= {"leak-plain-weak": ("weak",)}
+LEAKS: dict[str, tuple[str, ...]] = {
+    "leak": ("plain", "augmented", "gentle", "always"),
+    "leak-weak": ("weak-augmented",),
+    "leak-shapes": ("weak-shapes",),
+    "leak-mirror": ("weak-mirror",),
+    "leak-plain-weak": ("weak",),
+}
 CELLS |= {f"{name}-seed{s}": partial(leak, s, ways) for name, ways in LEAKS.items() for s in SEEDS}
 CELLS["summary"] = summary
 FOR_A_GPU: dict[str, Cell] = {
