@@ -60,10 +60,10 @@ def film(
 
     ``frames``: a uint8 tensor (T, C, H, W), a list of Pillow pictures or uint8 tensors of one
     size, or a list of matplotlib figures; a frame that is a batch (N, C, H, W) becomes a grid. 2
-    to ``MOST_FRAMES`` frames. ``width`` is the width on the page in pixels (default: an integer
-    multiple of the frames' own, at most 420). Where lossless frames do not fit ``budget``
-    (bytes), they are stored as WebP of quality 85, then 70, 50 and 30; ``GanBookError`` if none
-    fits.
+    to ``MOST_FRAMES`` frames. ``width`` is the width on the page in pixels (default: the
+    largest integer multiple of the frames' own up to 420, and at least their own). Where lossless
+    frames do not fit ``budget`` (bytes), they are stored as WebP of quality 85, then 70, 50 and 30;
+    ``GanBookError`` if none fits.
     """
     from IPython.display import HTML
 

@@ -88,8 +88,8 @@ def how_to_go_on(folder: Path | None) -> str:
 
 
 def guarded(command: Callable[..., Result]) -> Callable[..., Result]:
-    """The command with its errors turned into sentences; its argument ``out`` is the run folder,
-    if it has one."""
+    """The command with its errors turned into sentences; the argument ``out`` of ``train`` is
+    its run folder."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Result:

@@ -176,4 +176,4 @@ def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) ->
     }
     for name, text in rows.items():
         say(f"{name:<11} {text}")
-    say("Nothing was written.")
+    say("No run folder was written.")

@@ -80,7 +80,7 @@ class LabelWeights(nn.Module):
 
 
 class Part(nn.Module):
-    """A generator, or one of its two halves, with named tensors as inputs; output as in `names`."""
+    """A generator, or one of its two halves, with named inputs; ``output`` names what comes out."""
 
     def __init__(self, generator: nn.Module, part: str, points: bool) -> None:
         super().__init__()

@@ -134,7 +134,8 @@ def _labels(num_classes: int, n: int, labels: Labels) -> Tensor | None:
 def load_generator(
     path: str | Path, device: torch.device
 ) -> tuple[nn.Module, Recipe | FitRecipe, dict[str, Any]]:
-    """A generator from ``generator.safetensors``: the network in eval mode, its recipe, its card.
+    """A generator from ``generator.safetensors``: the network in eval mode, its recipe, and
+    the table in the file's header.
 
     Raises ``GanBookError`` when the file is damaged or its weights do not fit its recipe.
     """

@@ -164,7 +164,8 @@ def finite_difference_squared_norm(
 def path_lengths(
     synthesis: Callable[[Tensor], Tensor], w: Tensor, y: Tensor, engine: Engine = "autograd"
 ) -> Tensor:
-    """Length ``|J^T y| / sqrt(H W)`` of each sample (N,); J is the picture's derivative by w.
+    """Length ``|J^T y| / sqrt(L H W)`` of each sample (N,); J is the picture's derivative by w
+    in its L layers.
 
     The root of the mean, over layers, of the squared length (Karras et al. 2020, arXiv 1912.04958,
     section 3.2). J^T y is the gradient of <synthesis(w), y>, so J is never built. As everywhere
@@ -186,7 +187,7 @@ def path_lengths(
 
 
 def path_length(lengths: Tensor, target: Tensor | float, weight: Tensor | float) -> Tensor:
-    """``weight * E (length - target)^2``; ``lengths`` (N,) -> 0-d (eq. 4 of the same paper).
+    """``weight * E (length - target)^2``; ``lengths`` (N,) -> 0-d (arXiv 1912.04958, eq. 4).
 
     The target is the running mean of the lengths, the weight 2 in their code.
     """

@@ -32,7 +32,7 @@ class DryRun:
 
 
 def seconds_per_step(state: TrainingState, seconds: float = 3.0, at_least: int = 3) -> float:
-    """Median seconds of a training step, after two that do not count."""
+    """Median seconds of a training step, after two (six with CUDA graphs) that do not count."""
     device = state.processes.device
 
     def wait() -> None:

@@ -87,9 +87,9 @@ def save_result(
     cell
         The setting and seed, for example ``"r1-seed0"``.
     record
-        What was measured: numbers, texts, lists and dicts of them; NumPy and torch scalars and
-        small arrays become lists. It must name its ``seed`` or ``seeds`` and its wall time in
-        ``seconds``; device, threads and versions are added under ``environment``.
+        What was measured: numbers, texts, lists and dicts of them; NumPy and torch scalars
+        become numbers, small arrays lists. It must name its ``seed`` or ``seeds`` and its wall
+        time in ``seconds``; device, threads and versions are added under ``environment``.
     device
         Where it ran, ``"cpu"`` or ``"cuda"``; by default what the machine has.
     folder

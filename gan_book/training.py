@@ -326,7 +326,7 @@ class Guard:
 
 
 class TrainingDiverged(GanBookError):
-    """Losses are no longer finite; the message says since when and what to try."""
+    """Losses or weights are not finite, or D's loss is huge; the message says what to try."""
 
 
 def diagnosis(state: TrainingState, averages: dict[str, float], bad: list[str]) -> str:

@@ -103,8 +103,9 @@ def curves(
     ranges marked.
 
     ``run_or_log``: a run, its log (list of dicts), a run folder or a ``log.jsonl``. ``loss``
-    names the loss where the log comes without its recipe; marks that hold only for one loss are
-    drawn only for that one. With ``return_figure`` the figure is returned and not shown.
+    names the loss where the log comes without its recipe; marks that hold only
+    for the relativistic loss are drawn for that one and where no loss is known, as of a folder.
+    With ``return_figure`` the figure is returned and not shown.
     """
     log = records(run_or_log)
     if loss is None:

@@ -92,7 +92,7 @@ def named(
     root: str | Path | None = None,
     progress: bool = True,
 ) -> ImageSet:
-    """The training part of a set in ``NAMED``, resized with LANCZOS.
+    """A set in ``NAMED``, resized with LANCZOS: its training part, or all of scikit-learn's digits.
 
     Args:
         name: a key of ``NAMED``.

@@ -27,13 +27,14 @@ What `import gan_book as gb` offers, and where the rest lives. Collected from th
 
 ## Names on `gb`
 
-These are all that most notebooks use. The module behind each is given in brackets.
+Every notebook uses some of these, and imports more from the modules below. The module
+behind each is given in brackets.
 """
 ROOMS = """\
 ## Rooms
 
-Every module with its first sentences and its public names. `gb.losses.loss`, for example, is
-`loss` of the module `gan_book.losses`; modules are loaded when they are first used.
+Every module that defines functions or classes, with its first sentences and these by name.
+`gb.losses.loss`, for example, is `loss` of the module `gan_book.losses`; modules are loaded when they are first used.
 """
 Defined = ast.FunctionDef | ast.ClassDef
 

@@ -1,4 +1,4 @@
-"""Hard-edged painting: neoplastic grids, orphic discs, op-art stripes, color fields."""
+"""Abstract painting: neoplastic grids, orphic discs, op-art stripes, color fields."""
 
 from __future__ import annotations
 
