@@ -1,4 +1,4 @@
-"""What the default extractor sees: `python -m tests.benchmarks.extractor_check` (about 15 minutes).
+"""What the default extractor sees: `python tests/benchmarks/extractor_check.py` (about 15 minutes).
 
 On three sets (the Atelier, real paintings, Fashion-MNIST) KID between n clean pictures and n others
 that are damaged ever more strongly, in 20 seeds at n = 300 and 1,000: does it grow with every step?
@@ -9,10 +9,13 @@ pictures. One result file for each set; those that are there, by the same weight
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # runs from a checkout without installation
 
 import torch
 import typer

@@ -32,7 +32,7 @@ import gan_book as gb
 from gan_book import augment
 from gan_book.checkpoints import copy_into, load_tensors, save_tensors, under
 from gan_book.control import Controlled
-from gan_book.data import Split, load_images, to_float
+from gan_book.data import Split, load_images, to_float, to_uint8
 from gan_book.data.batches import Batches
 from gan_book.data.imageset import ImageSet
 from gan_book.errors import need
@@ -54,6 +54,7 @@ from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
 SEEDS, SIZES = range(3), (100, 300, 1_000, 2_000)
 IMAGES = {100: 1_024_000, 300: 320_000, 1_000: 320_000, 2_000: 320_000}
 LONG = 5_120_000  # images, of 300 pictures: for a GPU
+TAUGHT = 2_000  # pictures that teach a leak
 PAINTED, VALIDATION = 2_500, 100  # of these the first n train, 100 choose, the last 400 judge D
 FRESH, FRESH_SEED = 5_000, 5_318_008
 DRAWN, LAST = 500, 2_000  # pictures drawn for a KID on the way, and at the end
@@ -62,6 +63,7 @@ RUNS = Path(__file__).parents[2] / "runs" / "small-data"
 POLICY = ["color", "translation", "cutout"]
 SHAPES = ["translation", "cutout"]  # no color, whose traces generators keep
 MIRROR = ["flip", *SHAPES]  # left and right are alike in these pictures
+WHOLE = ["flip", "translation"]  # no holes: D sees the whole picture, or nearly
 WEAK = {"r1": 0.001, "r2": 0.001}  # a tenth of the others' penalties
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -71,6 +73,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "weak-augmented": {"policy": POLICY, "augment": "fixed", "augment_p": 0.6, **WEAK},
     "weak-shapes": {"policy": SHAPES, "augment": "fixed", "augment_p": 0.8, **WEAK},
     "weak-mirror": {"policy": MIRROR, "augment": "fixed", "augment_p": 0.8, **WEAK},
+    "weak-whole": {"policy": WHOLE, "augment": "fixed", "augment_p": 0.95, **WEAK},
     "gentle": {"policy": POLICY, "augment": "fixed", "augment_p": 0.3},
     "always": {"policy": POLICY, "augment": "fixed", "augment_p": 1.0},
 }
@@ -166,9 +169,10 @@ class Watch:
         save_tensors(self.folder / f"{name}.safetensors", tensors, about)
 
 
-def start(n: int, way: str, seed: int, images: int, **more: Any) -> tuple[TrainingState, Watch]:
-    """A training state of n pictures and its watch; nothing is trained yet."""
-    pictures, split = pictures_of(seed, n)
+def begin(
+    pictures: ImageSet, train: Tensor, way: str, seed: int, images: int, **more: Any
+) -> TrainingState:
+    """A training state of the pictures with indices ``train``; nothing is trained yet."""
     options: dict[str, Any] = {
         "name": f"small-data-{way}",
         "generator": {"model": "dcgan", "width": 16, "z_dim": 64},
@@ -180,8 +184,14 @@ def start(n: int, way: str, seed: int, images: int, **more: Any) -> tuple[Traini
     }
     chosen = gb.recipe("small-16", **(options | WAYS[way] | more))
     at = device()
-    batches = Batches(pictures, split.train, chosen.batch_size, seed=seed, device=at)
-    state = start_training(chosen, batches, Processes(0, 1, at), seed=seed, precision="fp32")
+    batches = Batches(pictures, train, chosen.batch_size, seed=seed, device=at)
+    return start_training(chosen, batches, Processes(0, 1, at), seed=seed, precision="fp32")
+
+
+def start(n: int, way: str, seed: int, images: int, **more: Any) -> tuple[TrainingState, Watch]:
+    """A training state of n pictures of a seed, and its watch."""
+    pictures, split = pictures_of(seed, n)
+    state = begin(pictures, split.train, way, seed, images, **more)
     label = f"{'long-' if images >= LONG else ''}n{n}-{way}-seed{seed}"
     return state, Watch(RUNS / label, pictures, split, images)
 
@@ -232,17 +242,20 @@ def open_generator(path: Path) -> tuple[torch.nn.Module, gb.Recipe]:
 
 
 def traits(x: Tensor) -> dict[str, Tensor]:
-    """What the three operations would change in pictures (N, 3, H, W) in [-1, 1]: (N,) each.
+    """What the operations would change in pictures (N, 3, H, W) in [-1, 1]: (N,) each.
 
     Light (mean), contrast (standard deviation), colorfulness (mean distance from the pixel's
-    gray), and the share of pixels in the middle gray that holes and shifts leave behind.
+    gray), the share of pixels in the middle gray that holes and shifts leave behind, and, for the
+    mirror, how much lighter the left half is than the right.
     """
     gray = x.mean(1, keepdim=True)  # (N, 1, H, W)
+    left, right = x.chunk(2, dim=3)  # (N, 3, H, W / 2) each
     return {
         "light": x.flatten(1).mean(1),
         "contrast": x.flatten(1).std(1),
         "color": (x - gray).abs().flatten(1).mean(1),
         "gray": (x.abs().amax(1) < 0.06).flatten(1).double().mean(1),
+        "side": left.flatten(1).mean(1) - right.flatten(1).mean(1),
     }
 
 
@@ -271,12 +284,34 @@ def leak(seed: int, ways: tuple[str, ...]) -> Record:
             made = samples(generator, recipe, n, seed=0)
             looked[f"{way}-{kept}"] = to_float(made)
             copying[f"{way}-{kept}"] = membership(known, unknown, net(made))[0]
-    found: Record = {"seed": seed, "membership": copying}
+    return {"seed": seed, "membership": copying} | described(looked)
+
+
+def described(looked: dict[str, Tensor]) -> Record:
+    """Mean and spread of the traits of each set of pictures (N, 3, H, W)."""
+    found: Record = {}
     for name, x in looked.items():
         found[name] = {}
         for key, value in traits(x).items():
             found[name] |= {key: float(value.mean()), f"{key}_sd": float(value.std())}
     return found
+
+
+def taught(seed: int, p: float, n: int = 1_000) -> Record:
+    """Traits of a generator that leaks on purpose: 2,000 training pictures have leaks, once each.
+
+    So D demands what it should not see. At p = 0 the same training, of clean pictures.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    pictures, _ = pictures_of(seed, 100)
+    clean = to_float(pictures.images[:TAUGHT])
+    leaky = augment.apply(clean, augment.draw(TAUGHT, (16, 16), SHAPES, p, rng))
+    state = begin(ImageSet(to_uint8(leaky)), torch.arange(TAUGHT), "weak", seed, IMAGES[TAUGHT])
+    run_steps(state, state.recipe.total_steps)
+    made = samples(state.average, state.recipe, n, seed=0)
+    new = load_images("atelier", size=16, n=n, seed=FRESH_SEED, styles=STYLES, progress=False)
+    looked = {"real": to_float(new.images), "training": leaky, "generated": to_float(made)}
+    return {"seed": seed, "p": p} | described(looked)
 
 
 def at(curve: list[dict[str, Any]], key: str, images: int) -> float:
@@ -291,6 +326,7 @@ def summary() -> Record:
     pairs["n100-weak"] = {"plain": "weak", "augmented": "weak-augmented"}
     pairs["n100-shapes"] = {"plain": "weak", "augmented": "weak-shapes"}
     pairs["n100-mirror"] = {"plain": "weak", "augmented": "weak-mirror"}
+    pairs["n100-whole"] = {"plain": "weak", "augmented": "weak-whole"}
     for label, ways in pairs.items():
         size = label.split("-")[0]
         rows = {
@@ -350,7 +386,10 @@ def spread(name: str, values: list[float]) -> dict[str, Any]:
 CELLS: dict[str, Cell] = {
     f"n100-{way}-seed{seed}": partial(cell, 100, way, seed, IMAGES[100])
     for seed in SEEDS
-    for way in ("plain", "augmented", "weak", "weak-augmented", "weak-shapes", "weak-mirror")
+    for way in (
+        *("plain", "augmented", "weak", "weak-augmented", "weak-shapes", "weak-mirror"),
+        "weak-whole",
+    )
 }
 CELLS |= {
     f"n{n}-{way}-seed{seed}": partial(cell, n, way, seed, IMAGES[n])
@@ -372,9 +411,11 @@ LEAKS: dict[str, tuple[str, ...]] = {
     "leak-weak": ("weak-augmented",),
     "leak-shapes": ("weak-shapes",),
     "leak-mirror": ("weak-mirror",),
+    "leak-whole": ("weak-whole",),
     "leak-plain-weak": ("weak",),
 }
 CELLS |= {f"{name}-seed{s}": partial(leak, s, ways) for name, ways in LEAKS.items() for s in SEEDS}
+CELLS |= {f"taught-{p:g}-seed{s}": partial(taught, s, p) for p in (0, 0.3) for s in SEEDS}
 CELLS["summary"] = summary
 FOR_A_GPU: dict[str, Cell] = {
     f"long-n300-{way}-seed{s}": partial(cell, 300, way, s, LONG)

@@ -34,7 +34,8 @@ ROOMS = """\
 ## Rooms
 
 Every module that defines functions or classes, with its first sentences and these by name.
-`gb.losses.loss`, for example, is `loss` of the module `gan_book.losses`; modules are loaded when they are first used.
+`gb.losses.loss`, for example, is `loss` of the module `gan_book.losses`; modules are loaded when
+they are first used.
 """
 Defined = ast.FunctionDef | ast.ClassDef
 

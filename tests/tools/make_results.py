@@ -23,14 +23,17 @@ SEED = re.compile(r"-?seed\d+")
 HEAD = """\
 # Results
 
-What the book's longer experiments measured: one table for each grid, made from the files in
-`data/results` by `tests/tools/make_results.py`. Where a setting ran with several seeds, a number
-is the mean, with the smallest and the largest in brackets.
+What the book's longer experiments measured: a table for each grid with numbers to compare, made
+from the files in `data/results` by `tests/tools/make_results.py`. Where a setting ran with several
+seeds, a number is the mean, with the smallest and the largest in brackets; where some seeds have no
+such number, the brackets say how many have.
 
 The files hold more than the tables: seconds, device and versions, and mostly settings, sample
 counts and extractor; what a file leaves out stands in the script. KID is not multiplied by anything
-here. A command runs the cells that have no file yet; with `--again` it measures anew. Text that
-quotes one of these numbers names its file in a comment, and a test compares the two.
+here. Nearly every command runs the cells that have no file yet, and with `--again` measures anew.
+(Three have no `--again`: `step.py` always measures anew, `extractor_check.py` keeps what is there,
+`showcase.py` with `--keep` saves the numbers of a training that is done.) Text that quotes one of
+these numbers names its file in a comment, and a test compares the two.
 """
 
 
@@ -209,7 +212,8 @@ GRIDS = {
         },
     ),
     "thresholds": Grid(
-        "Processor seconds until a KID that was fixed beforehand is reached; empty: not reached.",
+        "Processor seconds until a KID that was fixed beforehand is reached; empty: no seed did,"
+        " or no time was taken (`tune-*`).",
         "thresholds.py",
         {
             "PCA-Gaussian's": "reached/pca-gaussian/trained",
@@ -271,11 +275,11 @@ GRIDS = {
         },
     ),
     "shipping": Grid(
-        "How long does a picture take in another engine? Batch of 16, one thread.",
+        "How long does a batch of 16 take in another engine? One thread; the browser: wall time.",
         "shipping.py",
         {
+            "PyTorch, ms": "batch-16/pytorch/ms",
             "ONNX Runtime, ms": "batch-16/onnx/ms",
-            "times as fast as PyTorch": "batch-16/onnx/faster",
             "browser, ms": "batch-16/browser/ms",
         },
     ),
@@ -292,13 +296,17 @@ GRIDS = {
 }
 
 
-def value(record: dict[str, Any], key: str) -> list[float]:
-    """Return the numbers under a path such as "held/error"; a list holds one for each seed."""
+def value(record: dict[str, Any], key: str) -> list[float | None]:
+    """Return the numbers under a path such as "held/error"; a list holds one for each seed.
+
+    None stands where there is no number.
+    """
     found: list[Any] = [record]
     for part in key.split("/"):
-        found = [x.get(part) for x in found if isinstance(x, dict)]
+        found = [x.get(part) if isinstance(x, dict) else None for x in found]
         found = [y for x in found for y in (x if isinstance(x, list) else [x])]
-    return [x for x in found if isinstance(x, (int, float)) and not isinstance(x, bool)]
+    numbers = (isinstance(x, (int, float)) and not isinstance(x, bool) for x in found)
+    return [x if number else None for x, number in zip(found, numbers, strict=True)]
 
 
 def written(number: float) -> str:
@@ -306,14 +314,17 @@ def written(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
-def summary(numbers: list[float]) -> str:
-    """Write the mean, and the range where the numbers differ."""
+def summary(values: list[float | None]) -> str:
+    """Write the mean, the range where the numbers differ, and how many there are if some lack."""
+    numbers = [x for x in values if x is not None]
     if not numbers:
         return ""
     mean, low, high = (
         written(x) for x in (sum(numbers) / len(numbers), min(numbers), max(numbers))
     )
-    return mean if low == high else f"{mean} ({low} to {high})"
+    notes = [f"{low} to {high}"] if low != high else []
+    notes += [f"{len(numbers)} of {len(values)}"] if len(numbers) < len(values) else []
+    return f"{mean} ({'; '.join(notes)})" if notes else mean
 
 
 def records(name: str, results: Path) -> dict[str, list[dict[str, Any]]]:
@@ -357,7 +368,7 @@ def section(name: str, results: Path, pages: list[Path]) -> Iterator[str]:
     columns = {
         heading: key
         for heading, key in grid.columns.items()
-        if any(value(record, key) for record in everything)
+        if any(x is not None for record in everything for x in value(record, key))
     }
     rows = {
         group: [summary([x for r in found for x in value(r, key)]) for key in columns.values()]
@@ -382,7 +393,8 @@ def page(results: Path = RESULTS, pages: list[Path] | None = None) -> str:
     if extra:
         raise ValueError(f"no columns for {', '.join(extra)}: add them to GRIDS in {__file__}")
     there = notebooks.notebook_files() if pages is None else pages
-    there = there + ([notebooks.BOOK / "art-practice.md"] if pages is None else [])
+    others = [notebooks.BOOK / name for name in ("art-practice.md", "showcase.md")]
+    there = there + (others if pages is None else [])
     lines = [HEAD]
     for name in known:
         lines.extend(section(name, results, there))
