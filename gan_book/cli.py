@@ -234,7 +234,7 @@ def evaluate(
         str | None, Option(help="The pictures it was trained on. [default: as the run names them]")
     ] = None,
     n: Annotated[
-        int | None, Option(min=1, help="Pictures in each row. [default: 1000, or all there are]")
+        int | None, Option(min=1, help="Pictures in each row. [default: 1000, or what there is]")
     ] = None,
     seed: Annotated[int, Option(help="Another seed draws other pictures.")] = 0,
     extractor: Annotated[

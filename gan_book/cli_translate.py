@@ -112,7 +112,7 @@ def sheet(translator: Any, sets: list[Any], path: Path) -> None:
 
 
 def apply(source: str, using: str, folder: Path, longest: int, device: str, **how: bool) -> None:
-    """Translate each picture of a folder or zip at its own size, into a PNG of the same name."""
+    """Translate each picture of a folder or zip, at most `longest` wide or high, into a PNG."""
     from PIL import Image
 
     from gan_book.data.decode import Refusal

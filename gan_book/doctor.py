@@ -30,7 +30,7 @@ NEEDS: Mapping[str, tuple[str, str, bool]] = {
     "matplotlib": ("figures and films", "pip install matplotlib", False),
     "torchvision": ("named image sets", "pip install torchvision", False),
     "accelerate": ("training in several processes", "pip install accelerate", False),
-    "scipy": ("FID", "pip install scipy", False),
+    "scipy": ("p-values and intervals", "pip install scipy", False),
     "sklearn": ("the set named digits", "pip install scikit-learn", False),
     "ipywidgets": ("widgets in notebooks", "pip install ipywidgets", False),
     "onnx": ("export to ONNX", "pip install onnx onnxscript", False),

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 class GanBookError(ValueError):
     """Bad input from outside the program: a folder, a recipe, a checkpoint, an option.
 
-    Its message is a sentence or two for a person. The command line prints it and exits with status
-    2; in Python it is an ordinary ``ValueError``.
+    Its message is a few sentences at most, for a person. The command line prints it and exits with
+    status 2; in Python it is an ordinary ``ValueError``.
     """
 
 

@@ -74,7 +74,7 @@ def least_squares_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Ten
 
     Mao et al. 2017 (arXiv 1611.04076), eq. 9, the 0-1 coding; 1/4 where D says 1/2. Their eq. 8
     has the other targets, a = -1, b = 1, c = 0, for which G's criterion, with its term at real
-    pictures and D at its optimum, is Pearson's chi-squared between p + q and 2 q.
+    pictures and D at its optimum, is half of Pearson's chi-squared between p + q and 2 q.
     """
     return 0.5 * (real_logits - 1).square().mean() + 0.5 * fake_logits.square().mean()
 

@@ -263,8 +263,8 @@ def save_grid(
     """Write a grid as a lossless PNG whose text chunks carry ``metadata`` (recipe, seed, ...);
     atomic.
 
-    Raises ``GanBookError`` for a name that does not end in .png and where the place cannot be
-    written to.
+    Raises ``GanBookError`` for a name that does not end in .png, ``OSError`` where the place cannot
+    be written to.
     """
     return save_png(
         grid(images, columns, scale), path, {"Software": "gan_book", **(metadata or {})}

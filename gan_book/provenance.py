@@ -76,7 +76,7 @@ def save(picture: Image.Image | Tensor, path: str | Path, facts: dict[str, Any])
 
     A tensor is one picture, uint8 (C, H, W) with C = 1 or 3. Plain entries (seed, n ...) also stand
     in text chunks of their own, for any viewer to show.
-    Raises ``GanBookError`` for another name than ``.png`` and a place that cannot be written to.
+    Raises ``GanBookError`` for another name than ``.png``, ``OSError`` where it cannot be written.
     """
     from gan_book.plots import save_png
 

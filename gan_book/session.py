@@ -93,7 +93,7 @@ def threads() -> int:
 
 
 def setup(cost: str = "", seed: int = 0) -> None:
-    """Prepare a notebook: seeds, threads, deterministic algorithms, figure style.
+    """Prepare a notebook: seeds, threads, figure style; in tier cpu deterministic algorithms.
 
     Prints one line, ``tier cpu · <cost>``, so that a reader knows what the notebook will take.
 
@@ -102,8 +102,9 @@ def setup(cost: str = "", seed: int = 0) -> None:
     cost
         What the notebook costs in the tier ``cpu``, for example ``"about 60 s, 1 GB"``.
     seed
-        Seeds Python's, NumPy's and torch's global generators. Code of the package draws from
-        explicit generators instead.
+        Seeds Python's, NumPy's and torch's global generators. Networks that a cell
+        builds take their first weights from torch's (trainings seed it themselves); other code of
+        the package draws from explicit generators instead.
     """
     import numpy as np
     import torch

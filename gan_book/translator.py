@@ -119,7 +119,8 @@ def load_translator(source: str | Path, device: str = "auto") -> Translator:
 def objective_of(translator: Translator, l1_only: bool = False) -> nn.Module:
     """The game that trains a translator: pix2pix for a task, CycleGAN without one.
 
-    Patches have about half of the picture's side. ``l1_only``: pix2pix without discriminator.
+    Patches have about half of the picture's side, at most 70 pixels. ``l1_only``: pix2pix without
+    discriminator.
     """
     width, nets = translator.settings["width"], translator.nets
     halvings = min(3, max(0, round(math.log2(min(translator.settings["size"]) / 16))))

@@ -51,7 +51,7 @@ def load_images(
         labels: take labels where the source has some.
         cache: keep decoded folders on disk.
         progress: show a bar while decoding.
-        min_images: fewer usable pictures are an error.
+        min_images: fewer usable pictures in a folder, zip or set of the hub are an error.
         download: allow the download of a named set.
         background: the color under transparent pictures, a name or ``#rrggbb``.
         root: a folder that already holds the files of a named set.

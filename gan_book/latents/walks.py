@@ -53,7 +53,7 @@ def truncate(codes: Tensor, psi: float, mean: Tensor | float = 0.0) -> Tensor:
     """Codes (..., d) pulled towards the mean: mean + psi (codes - mean), 1 changes nothing.
 
     In w the mean is the generator's ``w_mean`` (Karras et al., 2019). A style-based generator
-    divides z by its length, so that in z it changes nothing there.
+    without classes divides z by its length, so that psi > 0 changes nothing in z there.
     Raises ``GanBookError`` for a negative ``psi``.
     """
     need(psi >= 0, f"psi must not be negative, but it is {psi}.")

@@ -198,7 +198,7 @@ def frechet_at_infinity(
 
     Chong and Forsyth draw 15 random subsets; here each size uses disjoint blocks of all rows,
     which scatters less and lets the standard error be a jackknife over groups of rows.
-    Cost: blocks (blocks + 1) / 2 distances, times groups + 1.
+    Cost: blocks (blocks + 1) / 2 distances, times 2 groups + 1.
 
     Tolerance (tested on Gaussians with known distance, d = 8 and n = 400): the true value lies
     within 2 standard errors plus |curvature| in at least 89 of 100 draws.
@@ -206,7 +206,7 @@ def frechet_at_infinity(
     Args:
         generated, real: (n, d), (m, d) features.
         generator: shuffles the rows before they are cut into blocks.
-        blocks: use at most n / blocks rows; fewer where min_ratio demands.
+        blocks: the smallest sets have n / blocks rows; fewer blocks where min_ratio demands.
         groups: groups of the jackknife; 0: no standard error (nan).
 
     Raises:

@@ -61,7 +61,7 @@ def widths(width: Any, max_width: Any, stages: int) -> list[int]:
 def picture(
     size: Any, channels: Any, num_classes: Any, z_dim: Any = 1
 ) -> tuple[tuple[int, int], int, int, int]:
-    """The four settings that every network for pictures shares, checked."""
+    """Size, channels and classes of a network for pictures, and the length of z, checked."""
     return (
         pair("size", size, 1, LARGEST_SIDE),
         whole("channels", channels, 1, 256),

@@ -32,7 +32,7 @@ import gan_book as gb
 from gan_book import augment
 from gan_book.checkpoints import copy_into, load_tensors, save_tensors, under
 from gan_book.control import Controlled
-from gan_book.data import Split, load_images, to_float, to_uint8
+from gan_book.data import Split, load_images, to_float
 from gan_book.data.batches import Batches
 from gan_book.data.imageset import ImageSet
 from gan_book.errors import need
@@ -54,7 +54,6 @@ from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
 SEEDS, SIZES = range(3), (100, 300, 1_000, 2_000)
 IMAGES = {100: 1_024_000, 300: 320_000, 1_000: 320_000, 2_000: 320_000}
 LONG = 5_120_000  # images, of 300 pictures: for a GPU
-TAUGHT = 2_000  # pictures that teach a leak
 PAINTED, VALIDATION = 2_500, 100  # of these the first n train, 100 choose, the last 400 judge D
 FRESH, FRESH_SEED = 5_000, 5_318_008
 DRAWN, LAST = 500, 2_000  # pictures drawn for a KID on the way, and at the end
@@ -271,6 +270,8 @@ def leak(seed: int, ways: tuple[str, ...]) -> Record:
     for p in (0.1, 0.6, 1.0):  # how much of a planted leak would be seen
         draws = augment.draw(n, (16, 16), POLICY, p, rng)
         looked[f"planted-{p:g}"] = augment.apply(real, draws).clamp(-1, 1)
+    draws = augment.draw(n, (16, 16), WAYS[ways[0]].get("policy", POLICY), 0.1, rng)
+    looked["planted-own-0.1"] = augment.apply(real, draws).clamp(-1, 1)  # of the way's own policy
     pictures, split = pictures_of(seed, 100)
     net = gb.extractor(device="cpu")
     known, unknown = (net(pictures.images[i])[None] for i in (split.train, split.test))
@@ -284,34 +285,12 @@ def leak(seed: int, ways: tuple[str, ...]) -> Record:
             made = samples(generator, recipe, n, seed=0)
             looked[f"{way}-{kept}"] = to_float(made)
             copying[f"{way}-{kept}"] = membership(known, unknown, net(made))[0]
-    return {"seed": seed, "membership": copying} | described(looked)
-
-
-def described(looked: dict[str, Tensor]) -> Record:
-    """Mean and spread of the traits of each set of pictures (N, 3, H, W)."""
-    found: Record = {}
+    found: Record = {"seed": seed, "membership": copying}
     for name, x in looked.items():
         found[name] = {}
         for key, value in traits(x).items():
             found[name] |= {key: float(value.mean()), f"{key}_sd": float(value.std())}
     return found
-
-
-def taught(seed: int, p: float, n: int = 1_000) -> Record:
-    """Traits of a generator that leaks on purpose: 2,000 training pictures have leaks, once each.
-
-    So D demands what it should not see. At p = 0 the same training, of clean pictures.
-    """
-    rng = torch.Generator().manual_seed(seed)
-    pictures, _ = pictures_of(seed, 100)
-    clean = to_float(pictures.images[:TAUGHT])
-    leaky = augment.apply(clean, augment.draw(TAUGHT, (16, 16), SHAPES, p, rng))
-    state = begin(ImageSet(to_uint8(leaky)), torch.arange(TAUGHT), "weak", seed, IMAGES[TAUGHT])
-    run_steps(state, state.recipe.total_steps)
-    made = samples(state.average, state.recipe, n, seed=0)
-    new = load_images("atelier", size=16, n=n, seed=FRESH_SEED, styles=STYLES, progress=False)
-    looked = {"real": to_float(new.images), "training": leaky, "generated": to_float(made)}
-    return {"seed": seed, "p": p} | described(looked)
 
 
 def at(curve: list[dict[str, Any]], key: str, images: int) -> float:
@@ -415,7 +394,6 @@ LEAKS: dict[str, tuple[str, ...]] = {
     "leak-plain-weak": ("weak",),
 }
 CELLS |= {f"{name}-seed{s}": partial(leak, s, ways) for name, ways in LEAKS.items() for s in SEEDS}
-CELLS |= {f"taught-{p:g}-seed{s}": partial(taught, s, p) for p in (0, 0.3) for s in SEEDS}
 CELLS["summary"] = summary
 FOR_A_GPU: dict[str, Cell] = {
     f"long-n300-{way}-seed{s}": partial(cell, 300, way, s, LONG)

@@ -33,7 +33,8 @@ behind each is given in brackets.
 ROOMS = """\
 ## Rooms
 
-Every module that defines functions or classes, with its first sentences and these by name.
+Every public module that defines functions or classes, with its first sentences and the public ones
+by name.
 `gb.losses.loss`, for example, is `loss` of the module `gan_book.losses`; modules are loaded when
 they are first used.
 """
