@@ -57,6 +57,7 @@ from tests.benchmarks.small_data import (
     begin,
     open_generator,
     pictures_of,
+    traits,
 )
 
 LEARNED, JUDGED = 4_000, 2_000  # pictures the detector learns from, and judges of each kind
@@ -123,7 +124,7 @@ def taught(seed: int, p: float) -> Tensor:
     return to_float(samples(state.average, state.recipe, JUDGED, seed=0))
 
 
-def traces(seed: int) -> Record:
+def look(seed: int) -> Record:
     """The estimated share of each operation: planted, taught, with augmentation and without."""
     net, rng = trained_detector(seed), torch.Generator().manual_seed(100 + seed)
     fresh = load_images(
@@ -157,9 +158,11 @@ def traces(seed: int) -> Record:
             for i, operation in enumerate(SHAPES)
             for end, values in (("", share), ("_error", error))
         }
+        for key, value in traits(x).items():
+            found[name] |= {key: float(value.mean()), f"{key}_sd": float(value.std())}
     return found
 
 
 if __name__ == "__main__":
-    cells = {f"seed{seed}": partial(traces, seed) for seed in SEEDS}
+    cells = {f"seed{seed}": partial(look, seed) for seed in SEEDS}
     run_grid("traces", cells, grid_parser(__doc__ or "").parse_args())

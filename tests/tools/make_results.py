@@ -90,8 +90,11 @@ GRIDS = {
         "measuring.py",
         {
             "dimensions": "dimensions",
-            "processor seconds at 50,000": "processor_seconds_at_50000",
-            "intervals that cover, least of 100": "least_of_100",
+            "processor seconds at 50,000 (all but `frechet`: from 10,000)": (
+                "processor_seconds_at_50000"
+            ),
+            "intervals that cover, least of 100: flat variances": "least_of_100",
+            "uneven variances": "least_of_100_decaying",
             "seconds, all metrics": "seconds_all",
         },
     ),
@@ -200,6 +203,18 @@ GRIDS = {
         "small_data.py",
         {"KID at the end": "final_kid", "training pictures": "n"},
     ),
+    "traces": Grid(
+        "Few pictures: what share of a generator's pictures shows a shift, or a hole?",
+        "traces.py",
+        {
+            "shifts, planted at 0.1": "planted-0.1/translation",
+            "shifts, taught at 0.1": "taught-0.1/translation",
+            "holes, taught at 0.1": "taught-0.1/cutout",
+            "shifts, `weak-mirror`": "weak-mirror/translation",
+            "holes, `weak-mirror`": "weak-mirror/cutout",
+            "shifts, `weak-whole`": "weak-whole/translation",
+        },
+    ),
     "step": Grid(
         "How fast is a training step, beside a plain loop in the same run?",
         "step.py",
@@ -208,18 +223,18 @@ GRIDS = {
             "least": "ratio_least",
             "most": "ratio_most",
             "images a second": "our_images_per_second",
-            "memory, bytes": "peak_memory_bytes",
+            "most memory of the process until then, bytes": "peak_memory_bytes",
         },
     ),
     "thresholds": Grid(
-        "Processor seconds until a KID that was fixed beforehand is reached; empty: no seed did,"
-        " or no time was taken (`tune-*`).",
+        "Processor seconds (steps times the cost of a step) until a KID that was fixed beforehand "
+        "is reached; empty: no seed did, or no time was taken (`tune-*`).",
         "thresholds.py",
         {
             "PCA-Gaussian's": "reached/pca-gaussian/trained",
             "half of it": "reached/half/trained",
             "a quarter": "reached/quarter/trained",
-            "seconds of training": "training_seconds",
+            "seconds of training, measured": "training_seconds",
         },
     ),
     "membership": Grid(
