@@ -32,8 +32,8 @@ The files hold more than the tables: seconds, device and versions, and mostly se
 counts and extractor; what a file leaves out stands in the script. KID is not multiplied by anything
 here. Nearly every command runs the cells that have no file yet, and with `--again` measures anew.
 (Three have no `--again`: `step.py` always measures anew, `extractor_check.py` keeps what is there,
-`showcase.py` with `--keep` saves the numbers of a training that is done.) Text that quotes one of
-these numbers names its file in a comment, and a test compares the two.
+`showcase.py` with `--keep` saves the numbers of a training that is done.) Where text that quotes
+one of these numbers names its file in a comment, a test compares the two.
 """
 
 
@@ -147,7 +147,7 @@ GRIDS = {
             "label obeyed": "accuracy",
             "style": "style",
             "palette": "palette",
-            "spread inside classes": "spread",
+            "spread inside classes (`can`: of all pictures)": "spread",
         },
     ),
     "image-to-image": Grid(
@@ -247,7 +247,8 @@ GRIDS = {
         },
     ),
     "peers": Grid(
-        "Ours against what people install instead: Atelier-32, equal processor seconds.",
+        "Ours against what people install instead: Atelier-32, equal processor seconds, with "
+        "averaged weights, which the two libraries do not have by themselves.",
         "peers.py",
         {
             **KID,
@@ -290,12 +291,14 @@ GRIDS = {
         },
     ),
     "shipping": Grid(
-        "How long does a batch of 16 take in another engine? One thread; the browser: wall time.",
+        "How long does a batch of 16 take in another engine? One thread. Medians of processor "
+        "time, in the rows `browser-*` of wall time on a busy machine, where in the browser only "
+        "the fastest round says something, and for `atelier-32` not even that.",
         "shipping.py",
         {
             "PyTorch, ms": "batch-16/pytorch/ms",
             "ONNX Runtime, ms": "batch-16/onnx/ms",
-            "browser, ms": "batch-16/browser/ms",
+            "browser, fastest round, ms": "batch-16/browser/best",
         },
     ),
     "live-timing": Grid(
