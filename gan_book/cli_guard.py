@@ -1,4 +1,4 @@
-"""What the command line does when something goes wrong: one sentence, an exit status, nothing lost.
+"""What the command line does on errors: a sentence or a few, an exit status, nothing lost.
 
 Exit statuses: 0 done, 2 bad input or a full disk (a sentence on stderr), 130 interrupted. An
 exception that is none of these is a fault of the program, and its traceback stays.

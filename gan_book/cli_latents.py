@@ -138,7 +138,7 @@ def film(
 
 
 def save_mp4(pictures: Any, path: Path, fps: int) -> None:
-    """Write Pillow pictures as H.264 with even sides, which all players show."""
+    """Write Pillow pictures as MP4 with even sides, in ffmpeg's own codec, mostly H.264."""
     width, height = pictures[0].size
     form = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i - -pix_fmt yuv420p"
     even = "-vf pad=ceil(iw/2)*2:ceil(ih/2)*2 -movflags +faststart"

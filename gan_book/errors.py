@@ -1,4 +1,4 @@
-"""The one error that readers meet: a sentence that says what was wrong, where, and what to do."""
+"""The one error that readers meet: it says what was wrong, where, and what to do."""
 
 from __future__ import annotations
 

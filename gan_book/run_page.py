@@ -52,7 +52,7 @@ def report(
         images: the pictures it was trained on; None: those of the run, loaded again.
         n, seed, device: as for `evaluate`, whose numbers the page shows.
 
-    The page shows, in this order: pictures that nobody chose (seed ``seed``), a walk on a circle
+    The page shows, in this order: pictures that nobody chose (seed ``seed``), a closed walk
     in the latent space, how the run grew, its curves, the measurements, the pictures that look
     most like training pictures beside these, and the card (recipe, data, machine).
 

@@ -330,7 +330,7 @@ class TrainingDiverged(GanBookError):
 
 
 def diagnosis(state: TrainingState, averages: dict[str, float], bad: list[str]) -> str:
-    """One paragraph: what went wrong, when, and the three settings to try."""
+    """One paragraph: what went wrong, when, and the settings to try."""
     recipe = state.recipe
     what = f"{', '.join(bad)} not finite" if bad else f"d_loss {averages['d_loss']:.3g}"
     used = [name for name in Weights._fields if getattr(state.settings, name)]

@@ -87,7 +87,7 @@ class ImageSet:
     Args:
         images: uint8 of shape (N, C, H, W) on the CPU, C = 1 or 3; may be memory-mapped.
         name, licence: shown in reports and model cards.
-        labels: int64 of shape (N,), each in [0, len(label_names)), or None.
+        labels: int64 of shape (N,), each in [0, len(label_names)) where there are names.
         attributes: further labels by name, each int64 of shape (N,).
         ids: file name or index of each picture.
         groups: a name per picture (such as its artist); the split keeps equal names on one side.

@@ -58,7 +58,7 @@ def shown(name: str) -> str:
 
 
 def is_side_file(name: str) -> bool:
-    """Whether nobody means this file as a picture: hidden, a system's, or text beside it."""
+    """Whether nobody means this file as a picture: hidden, a system's, text, data, an archive."""
     path = PurePosixPath(name)
     if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
         return True

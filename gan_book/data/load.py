@@ -42,7 +42,7 @@ def load_images(
         source: ``"atelier"`` (painted by the package), a name in ``NAMES``, ``"hf:owner/name"``,
             a folder, a zip file, or an ImageSet, which is resized. A name goes before a folder of
             the same name; write ``"./atelier"`` for the folder.
-        size: side in pixels, or (H, W); 4 to 4096.
+        size: side in pixels, or (H, W); 4 to 4096, of the Atelier from 8 on.
         n: how many pictures; drawn with ``seed`` where the source has more. The Atelier paints
             1,000 if n is None; of others all are taken.
         channels: 3 (color) or 1 (gray).

@@ -69,7 +69,7 @@ def build_discriminator(
 
 
 def count_parameters(module: nn.Module) -> int:
-    """How many numbers training can change; shared and frozen ones count once, buffers do not."""
+    """How many numbers the parameters hold; shared ones count once, frozen ones too, no buffers."""
     return sum(p.numel() for p in module.parameters())
 
 

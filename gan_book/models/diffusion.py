@@ -29,7 +29,7 @@ SILU_GAIN = 1.68  # E[silu(z)^2] = 1 / 1.68^2 for z ~ N(0, 1)
 
 
 def alpha_bar(t: Tensor) -> Tensor:
-    """The share of x_0 in the variance of x_t: from 1 at t = 0 down to 0.001 at t = 1."""
+    """The share of x_0's variance that is left in x_t: from 1 at t = 0 down to 0.001 at t = 1."""
     return torch.cos(TURN * t) ** 2
 
 

@@ -71,7 +71,7 @@ def scales(size: Size, coarsest: int = 16, factor: float = 0.75) -> list[Size]:
 
 
 class Pyramid(nn.Module):
-    """Generators from coarse to fine, as many as are trained so far.
+    """Generators from coarse to fine, one a size; those trained so far make pictures.
 
     ``sizes``: of the training picture, (H, W) each. Buffers: ``strengths`` (scales,), the noise's
     standard deviation; ``z`` (1, 1, H0, W0), the noise of which the training picture is made.

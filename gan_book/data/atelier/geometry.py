@@ -68,7 +68,7 @@ def grid(e: Easel) -> None:
 
 
 def discs(e: Easel) -> None:
-    """Rings of color cut in halves by lines of light, after Sonia and Robert Delaunay.
+    """Rings of color, each of two halves, after Sonia and Robert Delaunay.
 
     Varies: place and size of one large and two smaller discs, number and width of the rings,
     the cutting angle, the order of the colors on both sides.
