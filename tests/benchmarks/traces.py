@@ -18,9 +18,10 @@ would be blind to a hole that is painted nearly gray, so all that it sees is rou
 covered with noise.
 
 Painted traces are not planted ones: they are as sharp as a generator can paint. So two more
-generators are trained, as "weak" is, on 2,000 pictures of their own: in one case the training
-pictures themselves have been through the operations, once each, with probability 0.1 ("taught"),
-which is what leaks if the real pictures alone are augmented; in the other they are clean.
+generators are trained, as "weak" is but for 320,000 images, on the first 2,000 pictures of the
+seed: in one case the training pictures themselves have been through the operations, once each, with
+probability 0.1 ("taught"), which is what leaks if the real pictures alone are augmented; in the
+other they are clean.
 
 Each seed has a detector and generators of its own. The networks with and without augmentation are
 those that ``small_data.py`` keeps in ``runs/small-data``.
@@ -149,6 +150,7 @@ def look(seed: int) -> Record:
         path = RUNS / f"n100-{way}-seed{seed}" / "final.safetensors"
         looked[way] = to_float(samples(*open_generator(path), JUDGED, seed=0))
     found: Record = {"seed": seed, "operations": SHAPES}
+    found |= {"s0": zero.mean(0).tolist(), "s1": (unit + zero.mean(0)).tolist()}
     for name, x in looked.items():
         some = scores(x)
         error = (some.var(0) / len(some) + zero.var(0) / len(zero)).sqrt() / unit
