@@ -150,7 +150,6 @@ def look(seed: int) -> Record:
         path = RUNS / f"n100-{way}-seed{seed}" / "final.safetensors"
         looked[way] = to_float(samples(*open_generator(path), JUDGED, seed=0))
     found: Record = {"seed": seed, "operations": SHAPES}
-    found |= {"s0": zero.mean(0).tolist(), "s1": (unit + zero.mean(0)).tolist()}
     for name, x in looked.items():
         some = scores(x)
         error = (some.var(0) / len(some) + zero.var(0) / len(zero)).sqrt() / unit
