@@ -161,7 +161,7 @@ def sample(
         str | None, Option(help="Write single pictures into this new folder.")
     ] = None,
     label: Annotated[
-        int | None, Option(min=0, help="The class to draw, for conditional models.")
+        int | None, Option(min=0, help="The number of a class; data.json names them.")
     ] = None,
     columns: Annotated[int | None, Option(min=1, max=1000, help="Columns of the grid.")] = None,
     scale: Annotated[int | None, Option(min=1, max=64, help="Enlargement in the grid.")] = None,

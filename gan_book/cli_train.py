@@ -39,8 +39,7 @@ def check_folder(folder: Path, source: str, resume: bool) -> None:
             f"{folder} already holds a run; add --resume to go on, or choose another --out.",
         )
         return
-    there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    strange = [name for name in there if name not in RUN_PARTS and name[0] != "."]
+    strange = sorted({p.name for p in folder.glob("[!.]*")} - RUN_PARTS)
     need(
         not strange,
         f"{folder} is no run folder and not empty (it holds {''.join(strange[:1])}); choose a new "
@@ -98,9 +97,8 @@ def tell(run: Any, folder: Path) -> None:
     total = run.recipe.total_steps
     say(f"Trained to step {run.steps:,} of {total:,} ({run.images_seen:,} images seen).")
     if run.log:
-        last = run.log[-1]
-        speed, spent = last["images_per_second"], duration(last["seconds"])
-        say(f"{speed:,.0f} images/s; {spent} of training in all.")
+        speed, spent = (run.log[-1][key] for key in ("images_per_second", "seconds"))
+        say(f"{speed:,.0f} images/s; {duration(spent)} of training in all.")
     grids = "" if run.recipe.points else f", grids are in {folder / 'samples'}"
     say(f"The generator is in {folder / 'generator.safetensors'}{grids}.")
     if (folder / "best" / "generator.safetensors").exists():
@@ -130,20 +128,22 @@ def load(source: str, chosen: Recipe, download: bool) -> Any:
 
 
 def report(images: Any, folder: Path | None) -> None:
-    """How many pictures were kept, whether they are few, the first of those refused and why."""
+    """How many pictures were kept, whether they are few, the first of those refused and why, and
+    which number stands for which class."""
     told = getattr(images, "report", None)
-    if told is None:
-        if hasattr(images, "images"):
-            say(f"{len(images):,} pictures from {images.name}")
-        return
-    say(told.summary())
-    for name, reason in told.refused[:SHOWN_REFUSALS]:
-        say(f"  refused {name}: {reason}")
-    if len(told.refused) > SHOWN_REFUSALS:
-        rest = f"  and {len(told.refused) - SHOWN_REFUSALS} more"
-        say(rest + (f"; the whole list will be in {folder / 'data.json'}" if folder else ""))
-    if len(images) < FEW:
-        complain(f"note: {len(images)} pictures are few, soon learned by heart; aim at 1,000.")
+    if told is not None:
+        say(told.summary())
+        for name, reason in told.refused[:SHOWN_REFUSALS]:
+            say(f"  refused {name}: {reason}")
+        if len(told.refused) > SHOWN_REFUSALS:
+            whole = f"; the whole list will be in {folder / 'data.json'}" if folder else ""
+            say(f"  and {len(told.refused) - SHOWN_REFUSALS} more{whole}")
+        if len(images) < FEW:
+            complain(f"note: {len(images)} pictures are few, soon learned by heart; aim at 1,000.")
+    elif hasattr(images, "images"):
+        say(f"{len(images):,} pictures from {images.name}")
+    if names := getattr(images, "label_names", ()):
+        say("classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(names)))
 
 
 def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) -> None:

@@ -1,9 +1,9 @@
 """Runs: training that leaves a folder behind, and what can be done with one afterwards.
 
 A run folder holds ``recipe.json``, ``environment.json``, ``data.json`` (which pictures trained,
-which were held out, which files were refused), ``log.jsonl``, ``samples/``, ``checkpoints/``
-(everything needed to go on exactly) and ``generator.safetensors`` (the averaged generator); with
-``select`` also ``best.json`` and ``best/generator.safetensors``.
+which were held out, which files were refused, what the classes are called), ``log.jsonl``,
+``samples/``, ``checkpoints/`` (everything needed to go on exactly) and ``generator.safetensors``
+(the averaged generator); with ``select`` also ``best.json`` and ``best/generator.safetensors``.
 """
 
 from __future__ import annotations
@@ -249,6 +249,7 @@ def _facts(images: Any, split: Split | None, seed: int) -> dict[str, Any]:
         "source": name,
         "fingerprint": images.fingerprint() if isinstance(images, ImageSet) else name,
         "licence": getattr(images, "licence", ""),
+        "classes": list(getattr(images, "label_names", ())),
         **{key: getattr(split, key).tolist() if split else [] for key in HELD_OUT},
         "train": len(split.train) if split else None,
         "report": images.report.to_dict() if getattr(images, "report", None) else None,

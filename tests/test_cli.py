@@ -122,6 +122,24 @@ def test_train_reports_refused_files_and_leaves_a_run(place, tmp_path):
     assert (loaded.steps, loaded.images_seen) == (10, 80)
 
 
+def test_train_says_and_keeps_which_number_is_which_class(place, tmp_path):
+    rng = np.random.default_rng(1)
+    for i in range(16):
+        folder = tmp_path / "pictures" / ("mist", "dunes")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    words = ["--recipe", place / "tiny.toml", "--set", "num_classes=2", "--holdout", 0]
+    words += ["--no-select", "--device", "cpu", "--steps", 1, "--out", tmp_path / "run"]
+    result = call("train", tmp_path / "pictures", *words)
+    assert result.exit_code == 0, result.output
+    assert "classes: 0 dunes, 1 mist" in result.stdout
+    told = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert told["classes"] == ["dunes", "mist"]
+    images = gan_book.load_images(tmp_path / "pictures", size=8)
+    assert list(images.label_names) == told["classes"]
+
+
 def test_a_run_in_slices_equals_one_run(place, tmp_path):
     assert train(place, tmp_path / "whole", "--steps", 12, "--seed", 5).exit_code == 0
     assert train(place, tmp_path / "slices", "--steps", 7, "--seed", 5).exit_code == 0
