@@ -81,7 +81,7 @@ def landscapes(size: int) -> ImageSet:
 
 ATELIER = Show(
     atelier,
-    "10,000 pictures of the Atelier (seed 100), 12 styles x 8 palettes in equal shares",
+    "10,000 pictures of the Atelier (seed 100), 12 styles x 8 palettes, equally likely",
     "To play with, and as the finished model beside the live trainings of the book.",
 )
 LANDSCAPES = Show(
@@ -95,7 +95,7 @@ SHOWS = {
     "atelier-32-styles": ATELIER,
     "atelier-32-pairs": Show(
         pairs,
-        "20,000 pictures of the Atelier (seed 100), 12 styles x 8 palettes in equal shares",
+        "20,000 pictures of the Atelier (seed 100), 12 styles x 8 palettes, equally likely",
         "The model of the chapter Conditional GANs: style and palette are chosen.",
     ),
     "landscapes-16": replace(

@@ -84,7 +84,7 @@ SHEETS = (
     "samples.png: 32 held-out pictures, and below each what the encoder's code rebuilds",
 )
 ATELIER = (
-    "10,000 pictures of the Atelier (seed 0), 12 styles x 8 palettes in equal shares: those of the "
+    "10,000 pictures of the Atelier (seed 0), 12 styles x 8 palettes, equally likely: those of the "
     "chapter Comparison"
 )
 

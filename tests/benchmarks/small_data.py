@@ -1,6 +1,6 @@
 """Few pictures: training with and without augmentation, watched from the first image to the last.
 
-    python tests/benchmarks/small_data.py                 # every cell but "long": two hours or more
+    python tests/benchmarks/small_data.py                 # every cell but "long": six hours
     python tests/benchmarks/small_data.py n100-           # some cells, by the start of their name
     python tests/benchmarks/small_data.py long            # 300 pictures, 5 M images: wants a GPU
 
@@ -52,6 +52,7 @@ from gan_book.training import (
 from tests.benchmarks.grids import Cell, Record, grid_parser, run_grid
 
 SEEDS, SIZES = range(3), (100, 300, 1_000, 2_000)
+CONFIRMING = range(3, 6)  # seeds that had no part in any choice
 IMAGES = {100: 1_024_000, 300: 320_000, 1_000: 320_000, 2_000: 320_000}
 LONG = 5_120_000  # images, of 300 pictures: for a GPU
 PAINTED, VALIDATION = 2_500, 100  # of these the first n train, 100 choose, the last 400 judge D
@@ -64,6 +65,7 @@ SHAPES = ["translation", "cutout"]  # no color, whose traces generators keep
 MIRROR = ["flip", *SHAPES]  # left and right are alike in these pictures
 WHOLE = ["flip", "translation"]  # no holes: D sees the whole picture, or nearly
 WEAK = {"r1": 0.001, "r2": 0.001}  # a tenth of the others' penalties
+SHIFTS: dict[str, Any] = {"policy": ["translation"], "augment": "fixed", "augment_p": 0.95, **WEAK}
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "augmented": {"policy": POLICY, "augment": "fixed", "augment_p": 0.6},
@@ -73,9 +75,13 @@ WAYS: dict[str, dict[str, Any]] = {
     "weak-shapes": {"policy": SHAPES, "augment": "fixed", "augment_p": 0.8, **WEAK},
     "weak-mirror": {"policy": MIRROR, "augment": "fixed", "augment_p": 0.8, **WEAK},
     "weak-whole": {"policy": WHOLE, "augment": "fixed", "augment_p": 0.95, **WEAK},
+    "weak-flipped": {"flip": True, **WEAK},  # mirrored pictures train; nothing is hidden from D
+    "weak-shifts": SHIFTS,
+    "weak-flipped-shifts": {"flip": True, **SHIFTS},
     "gentle": {"policy": POLICY, "augment": "fixed", "augment_p": 0.3},
     "always": {"policy": POLICY, "augment": "fixed", "augment_p": 1.0},
 }
+CONFIRMED = "weak", "weak-flipped-shifts"
 
 
 def device() -> torch.device:
@@ -183,7 +189,7 @@ def begin(
     }
     chosen = gb.recipe("small-16", **(options | WAYS[way] | more))
     at = device()
-    batches = Batches(pictures, train, chosen.batch_size, seed=seed, device=at)
+    batches = Batches(pictures, train, chosen.batch_size, seed=seed, device=at, flip=chosen.flip)
     return start_training(chosen, batches, Processes(0, 1, at), seed=seed, precision="fp32")
 
 
@@ -301,16 +307,15 @@ def summary() -> Record:
     """Means over the seeds there are: curves, gaps, what stopping early would have delivered."""
     cells = gb.load_results("small-data")
     found: Record = {"seeds": list(SEEDS)}
-    pairs = {f"n{n}": {"plain": "plain", "augmented": "augmented"} for n in SIZES}
-    pairs["n100-weak"] = {"plain": "weak", "augmented": "weak-augmented"}
-    pairs["n100-shapes"] = {"plain": "weak", "augmented": "weak-shapes"}
-    pairs["n100-mirror"] = {"plain": "weak", "augmented": "weak-mirror"}
-    pairs["n100-whole"] = {"plain": "weak", "augmented": "weak-whole"}
-    for label, ways in pairs.items():
-        size = label.split("-")[0]
+    pairs = {f"n{n}": (f"n{n}", "plain", "augmented") for n in SIZES}
+    pairs["n100-weak"] = "n100", "weak", "weak-augmented"
+    for name in ("shapes", "mirror", "whole", "flipped", "shifts", "flipped-shifts"):
+        pairs[f"n100-{name}"] = "n100", "weak", f"weak-{name}"
+    pairs["confirm-n100"] = "confirm-n100", *CONFIRMED
+    for label, (prefix, *ways) in pairs.items():
         rows = {
-            role: [r for name, r in cells.items() if name.startswith(f"{size}-{way}-seed")]
-            for role, way in ways.items()
+            role: [r for name, r in cells.items() if name.startswith(f"{prefix}-{way}-seed")]
+            for role, way in zip(("plain", "augmented"), ways, strict=True)
         }
         seeds = {way: [row["seed"] for row in some] for way, some in rows.items()}
         if not all(rows.values()):
@@ -367,7 +372,7 @@ CELLS: dict[str, Cell] = {
     for seed in SEEDS
     for way in (
         *("plain", "augmented", "weak", "weak-augmented", "weak-shapes", "weak-mirror"),
-        "weak-whole",
+        *("weak-whole", "weak-flipped", "weak-shifts", "weak-flipped-shifts"),
     )
 }
 CELLS |= {
@@ -385,15 +390,24 @@ CELLS |= {
 CELLS |= {f"n100-always-seed{s}": partial(cell, 100, "always", s, 256_000) for s in SEEDS}
 CELLS |= {f"n100-gentle-seed{s}": partial(cell, 100, "gentle", s, 320_000) for s in SEEDS}
 CELLS |= {f"n100-adaptive-seed{s}": partial(cell, 100, "adaptive", s, 512_000) for s in SEEDS}
+CELLS |= {
+    f"confirm-n100-{way}-seed{seed}": partial(cell, 100, way, seed, IMAGES[100])
+    for seed in CONFIRMING
+    for way in CONFIRMED
+}
 LEAKS: dict[str, tuple[str, ...]] = {
     "leak": ("plain", "augmented", "gentle", "always"),
     "leak-weak": ("weak-augmented",),
     "leak-shapes": ("weak-shapes",),
     "leak-mirror": ("weak-mirror",),
     "leak-whole": ("weak-whole",),
+    "leak-flipped": ("weak-flipped",),
+    "leak-shifts": ("weak-shifts",),
+    "leak-flipped-shifts": ("weak-flipped-shifts",),
     "leak-plain-weak": ("weak",),
 }
 CELLS |= {f"{name}-seed{s}": partial(leak, s, ways) for name, ways in LEAKS.items() for s in SEEDS}
+CELLS |= {f"confirm-leak-seed{s}": partial(leak, s, CONFIRMED) for s in CONFIRMING}
 CELLS["summary"] = summary
 FOR_A_GPU: dict[str, Cell] = {
     f"long-n300-{way}-seed{s}": partial(cell, 300, way, s, LONG)

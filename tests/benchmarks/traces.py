@@ -1,6 +1,8 @@
 """Do generated pictures bear traces of shifts and holes? A detector of these operations says.
 
-    python tests/benchmarks/traces.py          # six minutes a seed, after small_data.py n100-weak
+    python tests/benchmarks/traces.py          # six minutes a seed, two for those that confirm
+
+It needs the networks that ``small_data.py n100-weak confirm-n100`` leaves in ``runs/small-data``.
 
 The leak test of ``small_data.py`` looks at a few traits that we chose. This one lets a network look
 for whatever gives an operation away. Per seed a small convolutional network learns, from pictures
@@ -23,8 +25,7 @@ seed: in one case the training pictures themselves have been through the operati
 probability 0.1 ("taught"), which is what leaks if the real pictures alone are augmented; in the
 other they are clean.
 
-Each seed has a detector and generators of its own. The networks with and without augmentation are
-those that ``small_data.py`` keeps in ``runs/small-data``.
+Each seed has a detector and generators of its own.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ from gan_book.model import samples
 from gan_book.training import run_steps
 from tests.benchmarks.grids import Record, grid_parser, run_grid
 from tests.benchmarks.small_data import (
+    CONFIRMED,
+    CONFIRMING,
     FRESH_SEED,
     IMAGES,
     RUNS,
@@ -66,7 +69,10 @@ STEPS, BATCH = 2_000, 64
 NOISE = 0.05  # standard deviation of the noise on all that the detector sees
 PLANTED = 0.1
 TAUGHT = 2_000  # pictures of the two generators with and without a leak in them
-WAYS = ("weak", "weak-mirror", "weak-whole")
+WAYS = (
+    *("weak", "weak-mirror", "weak-whole"),
+    *("weak-flipped", "weak-shifts", "weak-flipped-shifts"),
+)
 
 
 def detector() -> nn.Module:
@@ -125,7 +131,7 @@ def taught(seed: int, p: float) -> Tensor:
     return to_float(samples(state.average, state.recipe, JUDGED, seed=0))
 
 
-def look(seed: int) -> Record:
+def look(seed: int, ways: tuple[str, ...], *, teach: bool) -> Record:
     """The estimated share of each operation: planted, taught, with augmentation and without."""
     net, rng = trained_detector(seed), torch.Generator().manual_seed(100 + seed)
     fresh = load_images(
@@ -143,10 +149,10 @@ def look(seed: int) -> Record:
     looked = {
         "fresh": judged,
         f"planted-{PLANTED:g}": applied(judged, SHAPES, PLANTED, rng)[0],
-        f"taught-{PLANTED:g}": taught(seed, PLANTED),
-        "taught-0": taught(seed, 0.0),
     }
-    for way in WAYS:
+    for p in (PLANTED, 0.0) if teach else ():
+        looked[f"taught-{p:g}"] = taught(seed, p)
+    for way in ways:
         path = RUNS / f"n100-{way}-seed{seed}" / "final.safetensors"
         looked[way] = to_float(samples(*open_generator(path), JUDGED, seed=0))
     found: Record = {"seed": seed, "operations": SHAPES}
@@ -165,5 +171,6 @@ def look(seed: int) -> Record:
 
 
 if __name__ == "__main__":
-    cells = {f"seed{seed}": partial(look, seed) for seed in SEEDS}
+    cells = {f"seed{seed}": partial(look, seed, WAYS, teach=True) for seed in SEEDS}
+    cells |= {f"confirm-seed{s}": partial(look, s, CONFIRMED, teach=False) for s in CONFIRMING}
     run_grid("traces", cells, grid_parser(__doc__ or "").parse_args())

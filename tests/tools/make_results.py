@@ -213,6 +213,8 @@ GRIDS = {
             "shifts, `weak-mirror`": "weak-mirror/translation",
             "holes, `weak-mirror`": "weak-mirror/cutout",
             "shifts, `weak-whole`": "weak-whole/translation",
+            "shifts, `weak-flipped-shifts`": "weak-flipped-shifts/translation",
+            "holes, `weak-flipped-shifts`": "weak-flipped-shifts/cutout",
         },
     ),
     "step": Grid(
