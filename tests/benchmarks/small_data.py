@@ -1,6 +1,6 @@
 """Few pictures: training with and without augmentation, watched from the first image to the last.
 
-    python tests/benchmarks/small_data.py                 # every cell but "long": six hours
+    python tests/benchmarks/small_data.py                 # every cell but "long": nine hours
     python tests/benchmarks/small_data.py n100-           # some cells, by the start of their name
     python tests/benchmarks/small_data.py long            # 300 pictures, 5 M images: wants a GPU
 
@@ -276,7 +276,7 @@ def leak(seed: int, ways: tuple[str, ...]) -> Record:
     for p in (0.1, 0.6, 1.0):  # how much of a planted leak would be seen
         draws = augment.draw(n, (16, 16), POLICY, p, rng)
         looked[f"planted-{p:g}"] = augment.apply(real, draws).clamp(-1, 1)
-    draws = augment.draw(n, (16, 16), WAYS[ways[0]].get("policy", POLICY), 0.1, rng)
+    draws = augment.draw(n, (16, 16), WAYS[ways[-1]].get("policy", POLICY), 0.1, rng)
     looked["planted-own-0.1"] = augment.apply(real, draws).clamp(-1, 1)  # of the way's own policy
     pictures, split = pictures_of(seed, 100)
     net = gb.extractor(device="cpu")

@@ -1,6 +1,6 @@
 """Do generated pictures bear traces of shifts and holes? A detector of these operations says.
 
-    python tests/benchmarks/traces.py          # six minutes a seed, two for those that confirm
+    python tests/benchmarks/traces.py          # five minutes a seed, one for those that confirm
 
 It needs the networks that ``small_data.py n100-weak confirm-n100`` leaves in ``runs/small-data``.
 
