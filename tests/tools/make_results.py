@@ -25,8 +25,8 @@ HEAD = """\
 
 What the book's longer experiments measured: a table for each grid with numbers to compare, made
 from the files in `data/results` by `tests/tools/make_results.py`. Where a setting ran with several
-seeds, a number is the mean, with the smallest and the largest in brackets; where some seeds have no
-such number, the brackets say how many have.
+seeds, a number is the mean, with the smallest and the largest in brackets if they differ; where
+some seeds have no such number, the brackets say how many have.
 
 The files hold more than the tables: seconds, device and versions, and mostly settings, sample
 counts and extractor; what a file leaves out stands in the script. KID is not multiplied by anything
@@ -240,7 +240,8 @@ GRIDS = {
         },
     ),
     "membership": Grid(
-        "Who was in the training set? Areas under the curve of attacks on short trainings.",
+        "Who was in the training set? Areas under the curve of attacks on short "
+        "trainings, and the share of members that is found.",
         "membership.py",
         {
             "by D's logit": "runs/logit/auc",
@@ -304,7 +305,8 @@ GRIDS = {
         },
     ),
     "live-timing": Grid(
-        "How long does a 64 x 64 generator take in a browser? (Untrained: weights cost no time.)",
+        "How long does a 64 x 64 generator take in a browser? (Untrained: what the "
+        "weights are does not change it. `atelier-32`, trained and 32 x 32, stands beside.)",
         "live_timing.py",
         {
             "ms a picture": "ms_a_picture",
