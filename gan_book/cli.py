@@ -133,7 +133,7 @@ def train(
     if seed is None:
         seed = parts.seed_of(folder if resume else None)
     images = parts.load(source, chosen, download)
-    parts.report(images, None if dry_run else folder)
+    parts.report(images, None if dry_run else folder, chosen.num_classes > 0)
     if folder is None or dry_run:
         parts.forecast(chosen, images, device, seed, holdout or "auto")
         return

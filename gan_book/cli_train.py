@@ -39,7 +39,8 @@ def check_folder(folder: Path, source: str, resume: bool) -> None:
             f"{folder} already holds a run; add --resume to go on, or choose another --out.",
         )
         return
-    strange = sorted({p.name for p in folder.glob("[!.]*")} - RUN_PARTS)
+    there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    strange = sorted(name for name in there - RUN_PARTS if name[0] != ".")
     need(
         not strange,
         f"{folder} is no run folder and not empty (it holds {''.join(strange[:1])}); choose a new "
@@ -127,9 +128,9 @@ def load(source: str, chosen: Recipe, download: bool) -> Any:
     return prepare_images(chosen, images)
 
 
-def report(images: Any, folder: Path | None) -> None:
+def report(images: Any, folder: Path | None, conditional: bool = False) -> None:
     """How many pictures were kept, whether they are few, the first of those refused and why, and
-    which number stands for which class."""
+    for a ``conditional`` recipe which number stands for which class."""
     told = getattr(images, "report", None)
     if told is not None:
         say(told.summary())
@@ -142,8 +143,8 @@ def report(images: Any, folder: Path | None) -> None:
             complain(f"note: {len(images)} pictures are few, soon learned by heart; aim at 1,000.")
     elif hasattr(images, "images"):
         say(f"{len(images):,} pictures from {images.name}")
-    if names := getattr(images, "label_names", ()):
-        say("classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(names)))
+    if conditional:
+        say("classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(images.label_names)))
 
 
 def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) -> None:
@@ -161,10 +162,8 @@ def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) ->
     rows = {"recipe": f"{chosen.name}: {chosen.summary}"}
     if split is not None:
         refused = len(images.report.refused) if images.report else 0
-        rows["pictures"] = (
-            f"{len(images):,} kept, {refused:,} refused; {len(split.train):,} to train on, "
-            f"{len(split.held_out):,} held out"
-        )
+        kept = f"{len(images):,} kept, {refused:,} refused"
+        rows["pictures"] = f"{kept}; {len(train):,} to train on, {len(split.held_out):,} held out"
     memory = f"{size(found.memory_bytes)} at most in the probe, a few steps"
     rows |= {
         "parameters": f"{found.parameters_g:,} in G, {found.parameters_d:,} in D",

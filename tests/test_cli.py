@@ -138,6 +138,10 @@ def test_train_says_and_keeps_which_number_is_which_class(place, tmp_path):
     assert told["classes"] == ["dunes", "mist"]
     images = gan_book.load_images(tmp_path / "pictures", size=8)
     assert list(images.label_names) == told["classes"]
+    words[3], words[-1] = "num_classes=0", tmp_path / "without"
+    result = call("train", tmp_path / "pictures", *words)
+    assert result.exit_code == 0, result.output
+    assert "classes" not in result.stdout  # nobody asked for them
 
 
 def test_a_run_in_slices_equals_one_run(place, tmp_path):
