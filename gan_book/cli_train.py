@@ -162,8 +162,8 @@ def forecast(chosen: Recipe, images: Any, device: str, seed: int, aside: str) ->
     rows = {"recipe": f"{chosen.name}: {chosen.summary}"}
     if split is not None:
         refused = len(images.report.refused) if images.report else 0
-        kept = f"{len(images):,} kept, {refused:,} refused"
-        rows["pictures"] = f"{kept}; {len(train):,} to train on, {len(split.held_out):,} held out"
+        used = f"{len(split.train):,} to train on, {len(split.held_out):,} held out"
+        rows["pictures"] = f"{len(images):,} kept, {refused:,} refused; {used}"
     memory = f"{size(found.memory_bytes)} at most in the probe, a few steps"
     rows |= {
         "parameters": f"{found.parameters_g:,} in G, {found.parameters_d:,} in D",
